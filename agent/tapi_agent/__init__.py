@@ -1,0 +1,1 @@
+"""Offline-first licensing, entitlements and usage metering for edge vision boxes."""

@@ -1,0 +1,170 @@
+"""``HttpBilling``: the calls of 4-billing-contract, with the deadline and the retries of 2-licensing.
+
+Built by bootstrap. It holds no state but its connections and whether the service has refused the extension.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import quote, urlencode
+
+from tapi_agent.adapters.billing import classify, forms, replies
+from tapi_agent.adapters.billing.endpoint import endpoint, request_headers, tls_context
+from tapi_agent.adapters.billing.moments import retry_after, rfc3339
+from tapi_agent.adapters.billing.wire import NoReply, Reply, Wire
+from tapi_agent.domain.batch import Dialect
+from tapi_agent.domain.delivery import UsageReply
+from tapi_agent.domain.errors import RejectedError, UnavailableError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+    from uuid import UUID
+
+    from tapi_agent.adapters.billing.forms import Document
+    from tapi_agent.domain.delivery import WireBatch
+    from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
+    from tapi_agent.domain.license import Subject
+    from tapi_agent.ports.billing import BatchRecord, HeartbeatReply, LicenseReply
+
+DialectChoice = Literal["auto", "extended", "classic"]
+
+_FIRST_PAUSE: Final = timedelta(milliseconds=100)
+_LONGEST_PAUSE: Final = timedelta(seconds=1)
+
+
+class HttpBilling:
+    """The billing service at ``base_url``, as ``ports.billing.BillingService``.
+
+    ``timeout`` bounds each try as a whole; ``retries`` is how often more it asks, 100, 200, 400 ms … later, when that
+    can help. A timeout is not retried, so that a hung service costs a call one timeout. ``dialect``: ``auto`` sends the
+    extension until the service refuses it. ``verify`` stands in for the trust in system and public CAs.
+    Raises ``ConfigurationError`` for an address or a key that can never work.
+    """
+
+    def __init__(  # noqa: PLR0913 - plain values, each named at the one call in bootstrap
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        device_id: DeviceId,
+        timeout: timedelta,
+        retries: int,
+        dialect: DialectChoice,
+        agent_version: str,
+        verify: ssl.SSLContext | None = None,
+    ) -> None:
+        self._at = endpoint(base_url)
+        self._key = api_key.encode()
+        self._device_id = device_id
+        self._pauses = [min(_FIRST_PAUSE * 2**n, _LONGEST_PAUSE) for n in range(retries)]
+        self._dialect = dialect
+        self._extension = {"agent_version": agent_version}
+        connect = partial(
+            Wire,
+            headers=request_headers(api_key=api_key, agent_version=agent_version),
+            timeout=timeout,
+            verify=verify or tls_context(),
+            # A site's HTTP_PROXY cannot reach what listens on this box itself (the sandbox, a tunnel).
+            trust_env=not self._at.loopback,
+        )
+        self._wire = connect(reuse=True)
+        # A kept connection may be reset just as a batch goes out; then nobody can say whether it was stored.
+        self._usage_wire = connect(reuse=False)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._wire.close()
+        await self._usage_wire.close()
+
+    async def health(self) -> None:
+        """GET /health of the server root, once; ``UnavailableError`` unless it says ``healthy``."""
+        url = f"{self._at.root}/health"
+        reply = self._answer(f"GET {url}", await self._wire.exchange("GET", url))
+        if not replies.healthy(reply):
+            raise UnavailableError(
+                f"GET {url}: the service does not say it is healthy", fix="see the log of the service"
+            )
+
+    async def validate(self, subject: Subject) -> LicenseReply:
+        """POST /licenses/validate for one camera."""
+        question = {"camera_id": subject.camera_id, "tenant_id": subject.tenant_id, "device_id": subject.device_id}
+        if self._dialect == "classic":
+            return replies.license_reply(await self._ask("/licenses/validate", question))
+        try:
+            return replies.license_reply(await self._ask("/licenses/validate", question | self._extension))
+        except RejectedError as refused:
+            if self._dialect == "extended" or refused.code != "bad_request":
+                raise
+        reply = await self._ask("/licenses/validate", question)
+        self._dialect = "classic"  # without the extension it answers: it is the extension that it refuses
+        return replies.license_reply(reply)
+
+    async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:
+        """POST /heartbeat."""
+        beat = {
+            "device_id": self._device_id,
+            "tenant_id": tenant_id,
+            "active_camera_ids": list(cameras),
+            "management_tier": tier,
+        }
+        return replies.heartbeat_reply(await self._ask("/heartbeat", beat))
+
+    async def send_usage(self, batch: WireBatch) -> UsageReply:
+        """POST /usage/batch once, on a connection of its own; what the wire does is in the reply."""
+        key = {"Idempotency-Key": str(batch.batch_id)} if batch.dialect is Dialect.EXTENDED else {}
+        outcome = await self._usage_wire.exchange("POST", f"{self._at.base}/usage/batch", body=batch.body, headers=key)
+        if isinstance(outcome, NoReply):
+            return UsageReply(failure=outcome.failure, written=outcome.written)
+        return UsageReply(
+            status=outcome.status,
+            body=outcome.body if outcome.success else self._without_key(outcome).body,
+            content_type=outcome.headers.get("content-type", ""),
+            retry_after=retry_after(outcome.headers),
+        )
+
+    async def find_batch(self, batch_id: UUID) -> BatchRecord | None:
+        """GET /usage/batches/{id}."""
+        try:
+            return replies.batch_record(await self._ask(f"/usage/batches/{batch_id}"), batch_id)
+        except RejectedError as error:
+            if error.code == "not_found":
+                return None
+            raise
+
+    async def usage_sums(self, tenant_id: TenantId, *, start: datetime, end: datetime) -> Mapping[str, Decimal]:
+        """GET /billing/usage/{tenant}, bounds inclusive."""
+        window = urlencode({"start": rfc3339(start), "end": rfc3339(end)})
+        return replies.usage_sums(await self._ask(f"/billing/usage/{quote(tenant_id, safe='')}?{window}"))
+
+    async def _ask(self, path: str, question: Mapping[str, object] | None = None) -> Document:
+        """POST a question, or GET without one, with the retries; the last outcome counts."""
+        method, url = "GET" if question is None else "POST", self._at.base + path
+        body = b"" if question is None else json.dumps(question).encode()
+        for pause in self._pauses:
+            outcome = await self._wire.exchange(method, url, body=body)
+            if not classify.may_pass(outcome, pause):
+                return self._answer(f"{method} {url}", outcome)
+            await asyncio.sleep(pause.total_seconds())
+        return self._answer(f"{method} {url}", await self._wire.exchange(method, url, body=body))
+
+    def _answer(self, call: str, outcome: Reply | NoReply) -> Document:
+        if isinstance(outcome, NoReply):
+            raise classify.no_reply(call, outcome)
+        if error := classify.refusal(call, self._without_key(outcome)):
+            raise error
+        try:
+            return forms.document(outcome.body)
+        except ValueError as error:
+            raise classify.unreadable(call, self._without_key(outcome)) from error
+
+    def _without_key(self, reply: Reply) -> Reply:
+        """For messages and logs: an error page may echo the headers of the request."""
+        return replace(reply, body=reply.body.replace(self._key, b"***")) if self._key else reply

@@ -1,0 +1,14 @@
+"""Small files in the state directory: evidence, the mark of trusted time, the roster, and what is made once and kept.
+
+All are 0600, replaced as a whole and durably (fsync, rename, fsync of the folder); none of them ever blocks the event
+loop.
+"""
+
+from __future__ import annotations
+
+from tapi_agent.adapters.files.evidence import FileEvidence
+from tapi_agent.adapters.files.mark import FileMark
+from tapi_agent.adapters.files.once import keep_first
+from tapi_agent.adapters.files.roster import FileRoster
+
+__all__ = ["FileEvidence", "FileMark", "FileRoster", "keep_first"]

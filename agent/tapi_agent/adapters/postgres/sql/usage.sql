@@ -1,0 +1,103 @@
+-- From the spool into the database: events, totals, repeats, dead letters. Called by usage.py.
+
+-- name: insert_events
+-- %(events)s is a JSON array of canonical texts, %(seqs)s their places. json_array_elements gives each element back byte for
+-- byte, so the text that is kept is the text that was recorded. Totals change only by rows that the insert returns, in order
+-- of their key, so that two agents cannot wait for each other.
+WITH given AS (
+    SELECT event.*, element.document::text AS canonical, element.seq
+    FROM ROWS FROM (json_array_elements(%(events)s::json), unnest(%(seqs)s::bigint[])) AS element (document, seq),
+        json_to_record(element.document) AS event (
+            event_id uuid, tenant_id text, device_id text, camera_id text, event_type text, resource_id text,
+            resource_type text, quantity numeric, unit text, billable boolean, event_time timestamptz, corrects uuid)
+), kept AS (
+    INSERT INTO usage_events (
+        event_id, recorded_at, stream, seq, tenant_id, device_id, camera_id, event_type, resource_id, resource_type,
+        quantity, unit, billable, event_time, corrects, canonical, state)
+    SELECT event_id, usage_id_time(event_id), %(stream)s, seq, tenant_id, device_id, camera_id, event_type, resource_id,
+        coalesce(resource_type, ''), quantity, unit, coalesce(billable, true), event_time, corrects, canonical,
+        CASE WHEN coalesce(billable, true) THEN 'pending' ELSE 'local' END
+    FROM given
+    ON CONFLICT DO NOTHING
+    RETURNING seq, tenant_id, event_type, unit, (event_time AT TIME ZONE 'UTC')::date AS day, quantity, billable
+), counted AS (
+    INSERT INTO usage_totals AS total (tenant_id, meter, unit, day, events, quantity, local_events, local_quantity)
+    SELECT tenant_id, event_type, unit, day,
+        count(*) FILTER (WHERE billable), coalesce(sum(quantity) FILTER (WHERE billable), 0),
+        count(*) FILTER (WHERE NOT billable), coalesce(sum(quantity) FILTER (WHERE NOT billable), 0)
+    FROM kept
+    GROUP BY tenant_id, event_type, unit, day
+    ORDER BY tenant_id, event_type, unit, day
+    ON CONFLICT (tenant_id, meter, unit, day) DO UPDATE SET
+        events = total.events + excluded.events,
+        quantity = total.quantity + excluded.quantity,
+        local_events = total.local_events + excluded.local_events,
+        local_quantity = total.local_quantity + excluded.local_quantity
+)
+SELECT seq FROM kept
+
+-- name: note_repeats
+-- Events that an insert did not return, beside the rows that were there: in the same place they were drained before, with
+-- the same text they are repeats, with another one they are conflicts and die.
+WITH repeated AS (
+    SELECT element.seq, kept.event_id, element.document::text AS canonical,
+        kept.stream = %(stream)s AND kept.seq = element.seq AS same_place,
+        kept.canonical = element.document::text AS same_text
+    FROM ROWS FROM (json_array_elements(%(events)s::json), unnest(%(seqs)s::bigint[])) AS element (document, seq)
+    JOIN usage_events AS kept
+        ON kept.event_id = (element.document ->> 'event_id')::uuid
+        AND kept.recorded_at = usage_id_time((element.document ->> 'event_id')::uuid)
+), duplicates AS (
+    INSERT INTO usage_duplicates (stream, seq, event_id)
+    SELECT %(stream)s, seq, event_id FROM repeated WHERE same_text AND NOT same_place
+    ON CONFLICT DO NOTHING
+    RETURNING seq
+), conflicts AS (
+    INSERT INTO usage_dead_letters (event_id, stream, seq, code, detail, event)
+    SELECT event_id, %(stream)s, seq, %(code)s, %(detail)s, convert_to(canonical, 'UTF8')
+    FROM repeated WHERE NOT same_text AND NOT same_place
+    ON CONFLICT DO NOTHING
+    RETURNING seq
+)
+SELECT
+    (SELECT count(*) FROM repeated) AS found,
+    (SELECT count(*) FROM duplicates) AS duplicates,
+    (SELECT count(*) FROM conflicts) AS conflicts
+
+-- name: advance_stream
+INSERT INTO agent_streams AS known (stream, device_id, drained_seq)
+VALUES (%(stream)s, %(device_id)s, %(seq)s)
+ON CONFLICT (stream) DO UPDATE SET drained_seq = greatest(known.drained_seq, excluded.drained_seq)
+
+-- name: bury
+INSERT INTO usage_dead_letters (event_id, stream, seq, code, detail, event)
+VALUES (%(event_id)s, %(stream)s, %(seq)s, %(code)s, %(detail)s, %(event)s)
+ON CONFLICT DO NOTHING
+RETURNING seq
+
+-- name: totals
+-- With what the stream had drained at the same instant; the row that carries it is there without totals too.
+SELECT coalesce((SELECT drained_seq FROM agent_streams WHERE stream = %(stream)s), 0) AS drained_seq, total.*
+FROM (SELECT) AS always
+LEFT JOIN usage_totals AS total
+    ON (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
+    AND (%(since)s::date IS NULL OR day >= %(since)s)
+    AND (%(until)s::date IS NULL OR day <= %(until)s)
+ORDER BY tenant_id, meter, unit, day
+
+-- name: backlog
+-- Of one device: what is in no batch, in a batch, in doubt and dead, in events.
+WITH own AS (
+    SELECT stream FROM agent_streams WHERE device_id = %(device_id)s
+), pending AS (
+    SELECT count(*) AS events, min(recorded_at) AS oldest FROM usage_events JOIN own USING (stream) WHERE state = 'pending'
+), batched AS (
+    SELECT
+        coalesce(sum(events) FILTER (WHERE state IN ('sealed', 'sending')), 0)::bigint AS sealed,
+        coalesce(sum(events) FILTER (WHERE state = 'ambiguous'), 0)::bigint AS ambiguous
+    FROM usage_batches JOIN own USING (stream)
+    WHERE state IN ('sealed', 'sending', 'ambiguous')
+)
+SELECT pending.events AS pending, pending.oldest AS oldest_pending_at, batched.sealed, batched.ambiguous,
+    (SELECT count(*) FROM usage_dead_letters JOIN own USING (stream)) AS dead
+FROM pending, batched

@@ -1,0 +1,47 @@
+-- Ambiguous batches: which are to be asked about, what is known of their span of time. Called by usage_doubts.py.
+
+-- name: due
+SELECT batch_id, root_id, dialect, partial, attempts,
+    ARRAY(SELECT event_id FROM usage_events AS event
+        WHERE event.batch_id = batch.batch_id AND event.state = 'sealed' ORDER BY seq) AS event_ids
+FROM usage_batches AS batch
+WHERE state = 'ambiguous' AND next_attempt_at <= clock_timestamp()
+ORDER BY root_id, first_seq
+
+-- name: spans
+-- For each tenant of a batch its first and last event_time, and within them what the service has or may have, by meter.
+WITH span AS (
+    SELECT tenant_id, min(event_time) AS first, max(event_time) AS last
+    FROM usage_events WHERE batch_id = %(batch_id)s AND state = 'sealed'
+    GROUP BY tenant_id
+)
+SELECT span.tenant_id, span.first, span.last, event.event_type AS meter,
+    coalesce(sum(quantity) FILTER (WHERE event.batch_id = %(batch_id)s), 0) AS batch,
+    coalesce(sum(quantity) FILTER (WHERE event.state = 'synced'), 0) AS known,
+    count(*) FILTER (
+        WHERE event.state = 'sealed' AND other.batch_id <> %(batch_id)s AND other.state IN ('sending', 'ambiguous')
+    ) = 0 AS clear
+FROM span
+JOIN usage_events AS event
+    ON event.tenant_id = span.tenant_id AND event.event_time BETWEEN span.first AND span.last
+    AND event.state IN ('sealed', 'synced')
+LEFT JOIN usage_batches AS other ON other.batch_id = event.batch_id AND event.state = 'sealed'
+GROUP BY span.tenant_id, span.first, span.last, event.event_type
+HAVING count(*) FILTER (WHERE event.batch_id = %(batch_id)s AND event.state = 'sealed') > 0
+
+-- name: send_again
+UPDATE usage_batches SET state = 'sealed', partial = false, next_attempt_at = clock_timestamp(), last_reply = %(detail)s
+WHERE batch_id = %(batch_id)s AND state = 'ambiguous'
+
+-- name: ask_later
+UPDATE usage_batches SET next_attempt_at = clock_timestamp() + %(delay)s, attempts = attempts + 1
+WHERE batch_id = %(batch_id)s AND state = 'ambiguous'
+
+-- name: recall
+SELECT dedupes, dialect, max_bytes FROM billing_sync_status WHERE service = %(service)s
+
+-- name: remember
+INSERT INTO billing_sync_status (service, dedupes, dialect, max_bytes)
+VALUES (%(service)s, %(dedupes)s, %(dialect)s, %(max_bytes)s)
+ON CONFLICT (service) DO UPDATE SET
+    dedupes = excluded.dedupes, dialect = excluded.dialect, max_bytes = excluded.max_bytes, updated_at = clock_timestamp()

@@ -1,0 +1,135 @@
+"""The ledger of usage events: what is drained from the spool, what it adds up to, what still has to be billed.
+
+Batches are ``usage_batches``'s. What a canonical text says is read by PostgreSQL itself (``insert_events``), so that
+columns and text cannot differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from tapi_agent.adapters.postgres.errors import DatabaseRejected
+from tapi_agent.adapters.postgres.partitions import ensure_month
+from tapi_agent.adapters.postgres.queries import load_queries
+from tapi_agent.domain.canonical import event_id_of
+from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.ids import time_of
+from tapi_agent.domain.usage import DeadReason, UsageTotal
+from tapi_agent.ports.usage import Kept, Pending, Totals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from psycopg import AsyncConnection
+    from psycopg.rows import DictRow
+
+    from tapi_agent.adapters.postgres.pool import Database
+    from tapi_agent.domain.ids import DeviceId, StreamId, TenantId
+    from tapi_agent.domain.usage import SpooledEvent
+
+_SQL: Final = load_queries("usage")
+
+_CHECK_VIOLATION: Final = "23514"
+_BAD_DATA: Final = frozenset({"22P02", "22P05", "22003", "22021", "23502", _CHECK_VIOLATION})
+"""What one row can bring upon a whole statement; anything else is no row's fault."""
+
+
+class PostgresLedger:
+    """``ports.usage.Ledger`` for the agent of one device."""
+
+    def __init__(self, *, database: Database, device_id: DeviceId) -> None:
+        self._database = database
+        self._device_id = device_id
+
+    async def keep(self, events: Sequence[SpooledEvent]) -> Kept:
+        """Insert events of one stream, in order; a row that PostgreSQL refuses becomes a dead letter by itself."""
+        try:
+            return await self._insert(events)
+        except DatabaseRejected as error:
+            if not _lacks_a_month(error):
+                return await self._isolate(events, error)
+        await self._make_months(events)
+        try:
+            return await self._insert(events)
+        except DatabaseRejected as error:
+            return await self._isolate(events, error)
+
+    async def totals(
+        self, stream: StreamId | None, *, tenant_id: TenantId | None, since: date | None, until: date | None
+    ) -> Totals:
+        """What was counted, and up to which seq ``stream`` is in it."""
+        asked = {"stream": stream, "tenant_id": tenant_id, "since": since, "until": until}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_SQL.totals, asked)
+            rows = await cursor.fetchall()
+        return Totals(
+            drained_seq=rows[0]["drained_seq"], totals=[_total(row) for row in rows if row["tenant_id"] is not None]
+        )
+
+    async def pending(self) -> Pending:
+        """How much of this device's usage is on which stretch of its way."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_SQL.backlog, {"device_id": self._device_id})
+            return Pending(**(await cursor.fetchone() or {}))
+
+    async def _insert(self, events: Sequence[SpooledEvent]) -> Kept:
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_SQL.insert_events, _rows(events))
+            kept = {row["seq"] for row in await cursor.fetchall()}
+            repeats = [event for event in events if event.seq not in kept]
+            outcome = await _note_repeats(connection, repeats) if repeats else Kept()
+            await self._advance(connection, events[-1])
+        return Kept(new=len(kept)) + outcome
+
+    async def _isolate(self, events: Sequence[SpooledEvent], error: DatabaseRejected) -> Kept:
+        """Halve until the bad row stands alone. What is no row's fault is raised again, and all stays spooled."""
+        if error.sqlstate not in _BAD_DATA or _lacks_a_month(error):
+            raise error
+        if len(events) == 1:
+            return await self._bury(events[0], error)
+        middle = len(events) // 2
+        return await self.keep(events[:middle]) + await self.keep(events[middle:])
+
+    async def _bury(self, event: SpooledEvent, error: DatabaseRejected) -> Kept:
+        letter = {"code": DeadReason.UNSTORABLE, "detail": str(error), "event": event.canonical.encode()}
+        place = {"event_id": event_id_of(event.canonical), "stream": event.stream, "seq": event.seq}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_SQL.bury, letter | place)
+            await self._advance(connection, event)
+            return Kept(dead=cursor.rowcount)
+
+    async def _advance(self, connection: AsyncConnection[DictRow], last: SpooledEvent) -> None:
+        place = {"stream": last.stream, "seq": last.seq, "device_id": self._device_id}
+        await connection.execute(_SQL.advance_stream, place)
+
+    async def _make_months(self, events: Sequence[SpooledEvent]) -> None:
+        times = (time_of(event_id_of(event.canonical)) for event in events)
+        for month in {(at.year, at.month): at for at in times}.values():
+            async with self._database.connection() as connection:
+                await ensure_month(connection, "usage_events", month)
+
+
+async def _note_repeats(connection: AsyncConnection[DictRow], events: Sequence[SpooledEvent]) -> Kept:
+    verdict = {"code": DeadReason.IDEMPOTENCY_CONFLICT, "detail": "another body was recorded under this id before"}
+    cursor = await connection.execute(_SQL.note_repeats, _rows(events) | verdict)
+    row = (await cursor.fetchall())[0]
+    if row["found"] != len(events):
+        raise UnavailableError("rows that were in the way of an insert are gone: it must be repeated")
+    return Kept(duplicates=row["duplicates"], conflicts=row["conflicts"])
+
+
+def _rows(events: Sequence[SpooledEvent]) -> dict[str, object]:
+    return {
+        "stream": events[0].stream,
+        "seqs": [event.seq for event in events],
+        "events": f"[{','.join(event.canonical for event in events)}]",
+    }
+
+
+def _lacks_a_month(error: DatabaseRejected) -> bool:
+    return error.sqlstate == _CHECK_VIOLATION and not error.constraint
+
+
+def _total(row: DictRow) -> UsageTotal:
+    return UsageTotal(**{name: value for name, value in row.items() if name != "drained_seq"})

@@ -1,0 +1,149 @@
+"""Batches on their way: sealed from what is pending, leased to be sent, put back or settled by what the service said.
+
+No transaction here spans the network. Refused events are ``usage_roots``'s, ambiguous batches ``usage_doubts``'s.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from tapi_agent.adapters.postgres.usage_sealing import NO_DELAY, SQL, Origin, Sealer, chain, members, seqs
+from tapi_agent.domain.batch import Dialect, LeasedBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from psycopg import AsyncConnection
+    from psycopg.rows import DictRow
+
+    from tapi_agent.adapters.postgres.pool import Database
+    from tapi_agent.adapters.postgres.usage_sealing import BatchIds
+    from tapi_agent.domain.batch import Member
+    from tapi_agent.domain.ids import BatchId, DeviceId, EventId
+    from tapi_agent.domain.settlement import Death, Settled
+
+
+class PostgresBatches:
+    """``ports.usage.Batches`` for the agent of one device, which leases in the device's name."""
+
+    def __init__(self, *, database: Database, device_id: DeviceId, ids: BatchIds) -> None:
+        self._database = database
+        self._device_id = device_id
+        self._ids = ids
+
+    async def due(self, *, limit: int, before: datetime) -> bool:
+        """Whether there is something to do: ``limit`` pending events, one recorded ``before``, a batch that is due."""
+        asked = {"device_id": self._device_id, "limit": limit, "before": before}
+        async with self._database.connection() as connection:
+            row = (await (await connection.execute(SQL.due, asked)).fetchall())[0]
+        return bool(row["due"])
+
+    async def seal(self, *, limit: int, max_bytes: int, dialect: Dialect) -> bool:
+        """Seal the oldest pending events of one of the device's streams into a batch; false when there are none."""
+        async with self._database.connection() as connection:
+            found = await (await connection.execute(SQL.stream_to_seal, {"device_id": self._device_id})).fetchone()
+            if found is None:
+                return False
+            wanted = {"stream": found["stream"], "limit": limit}
+            rows = await (await connection.execute(SQL.pending_events, wanted)).fetchall()
+            if not rows:
+                return False
+            sealer = Sealer(connection, self._ids, dialect=dialect)
+            batch = await sealer.seal_some(members(rows), chain(found), Origin(), max_bytes=max_bytes)
+            taken = {"batch_id": batch.batch_id, "stream": found["stream"], "seqs": seqs(batch)}
+            await connection.execute(SQL.take_pending, taken)
+        return True
+
+    async def lease(self, *, duration: timedelta) -> LeasedBatch | None:
+        """The oldest batch that is due, ours until ``duration`` has passed; ``None`` when none is."""
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(SQL.lease, {"owner": self._device_id, "lease": duration})
+            row = await cursor.fetchone()
+        return None if row is None else _leased(row)
+
+    async def reclaim(self, *, dedupes: bool, quiet: timedelta) -> int:
+        """Take back what ended senders left, this agent's earlier runs included: to be sent again, or ambiguous."""
+        terms = {"owner": self._device_id, "dedupes": dedupes, "quiet": quiet}
+        async with self._database.connection() as connection:
+            return (await connection.execute(SQL.reclaim, terms)).rowcount
+
+    async def retry(self, batch: LeasedBatch, *, detail: str, delay: timedelta, nothing_stored: bool = False) -> None:
+        """The same bytes again, after ``delay``."""
+        await self._put_back(batch, state="sealed", detail=detail, delay=delay, nothing_stored=nothing_stored)
+
+    async def refuse(self, batch: LeasedBatch, *, detail: str) -> None:
+        """Its one event was refused alone: it waits for the verdict on its root."""
+        await self._put_back(batch, state="sealed", detail=detail, refused=True)
+
+    async def doubt(self, batch: LeasedBatch, *, detail: str, delay: timedelta, partial: bool) -> None:
+        """Ambiguous; ask after ``delay`` what became of it."""
+        await self._put_back(batch, state="ambiguous", detail=detail, delay=delay, partial=partial)
+
+    async def replace(self, batch: LeasedBatch, *, parts: int, dialect: Dialect, detail: str) -> None:
+        """New batches of the same events in the place of this one: ``parts`` of about equal size."""
+        lease = {"batch_id": batch.batch_id, "fence": batch.fence}
+        async with self._database.connection() as connection:
+            held = await (await connection.execute(SQL.lock_leased, lease)).fetchone()
+            if held is None:
+                return
+            left = await _events(connection, batch.batch_id)
+            size = -(-len(left) // parts)
+            groups = [left[start : start + size] for start in range(0, len(left), size)]
+            origin = _child_of(batch.batch_id, held)
+            sealer = Sealer(connection, self._ids, dialect=dialect)
+            await sealer.reseal(groups, held["stream"], origin, sources=[batch.batch_id])
+            await connection.execute(SQL.close_split, {"batch_ids": [batch.batch_id], "detail": detail})
+
+    async def settle(self, batch_id: BatchId, settled: Settled, *, delay: timedelta) -> bool:
+        """Write down what the service said; what goes out again does so in a new batch after ``delay``.
+
+        False when the batch was settled or split before: the first word counts.
+        """
+        async with self._database.connection() as connection:
+            held = await (await connection.execute(SQL.lock_delivered, {"batch_id": batch_id})).fetchone()
+            if held is None:
+                return False
+            synced = {"batch_id": batch_id, "event_ids": list(settled.synced)}
+            counts = {"synced": (await connection.execute(SQL.sync_events, synced)).rowcount}
+            buried = {"batch_id": batch_id, "deaths": _deaths(settled.dead)}
+            counts["dead"] = (await connection.execute(SQL.bury_events, buried)).rowcount if settled.dead else 0
+            counts["again"] = await self._send_again(connection, batch_id, held, delay)
+            await connection.execute(SQL.close_settled, {"batch_id": batch_id, **counts})
+        return True
+
+    async def _send_again(
+        self, connection: AsyncConnection[DictRow], batch_id: BatchId, held: DictRow, delay: timedelta
+    ) -> int:
+        """What the service has said nothing final about is left over, and goes into a new batch."""
+        left = await _events(connection, batch_id)
+        if left:
+            sealer = Sealer(connection, self._ids, dialect=Dialect(held["dialect"]))
+            await sealer.reseal([left], held["stream"], _child_of(batch_id, held, delay), sources=[batch_id])
+        return len(left)
+
+    async def _put_back(self, batch: LeasedBatch, *, state: str, **terms: object) -> None:
+        defaults = {"refused": False, "partial": False, "nothing_stored": False, "delay": NO_DELAY}
+        lease = {"batch_id": batch.batch_id, "fence": batch.fence, "state": state}
+        async with self._database.connection() as connection:
+            await connection.execute(SQL.put_back, defaults | terms | lease)
+
+
+def _leased(row: DictRow) -> LeasedBatch:
+    return LeasedBatch(**row | {"dialect": Dialect(row["dialect"]), "event_ids": tuple(row["event_ids"])})
+
+
+def _child_of(batch_id: BatchId, held: DictRow, delay: timedelta = NO_DELAY) -> Origin:
+    return Origin(root_id=held["root_id"], parent_id=batch_id, attempts=held["attempts"], delay=delay)
+
+
+async def _events(connection: AsyncConnection[DictRow], batch_id: BatchId) -> list[Member]:
+    cursor = await connection.execute(SQL.events_of_batch, {"batch_id": batch_id})
+    return members(await cursor.fetchall())
+
+
+def _deaths(dead: Mapping[EventId, Death]) -> str:
+    rows = [{"event_id": event_id, "code": death.code, "detail": death.detail} for event_id, death in dead.items()]
+    return orjson.dumps(rows).decode()

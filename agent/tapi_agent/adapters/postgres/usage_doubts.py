@@ -1,0 +1,86 @@
+"""Ambiguous batches and what has been learned of the service. What a sum proves is ``domain.ambiguity``'s."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from tapi_agent.adapters.postgres.queries import load_queries
+from tapi_agent.domain.ambiguity import MeterSum, Span
+from tapi_agent.domain.batch import Dialect
+from tapi_agent.domain.settlement import ServiceMemory
+from tapi_agent.ports.usage import Doubt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from psycopg.rows import DictRow
+
+    from tapi_agent.adapters.postgres.pool import Database
+    from tapi_agent.domain.ids import BatchId
+
+_SQL: Final = load_queries("usage_doubts")
+
+
+class PostgresDoubts:
+    """``ports.usage.Doubts``."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def due(self) -> Sequence[Doubt]:
+        """The ambiguous batches that may be asked about now, oldest first."""
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(_SQL.due)).fetchall()
+        return [_doubt(row) for row in rows]
+
+    async def spans(self, batch_id: BatchId) -> Sequence[Span]:
+        """What is known of a batch's span of time, by tenant."""
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(_SQL.spans, {"batch_id": batch_id})).fetchall()
+        rows.sort(key=_tenant)
+        return [_span(list(group)) for _, group in groupby(rows, key=_tenant)]
+
+    async def send_again(self, batch_id: BatchId, *, detail: str) -> None:
+        """It was not stored, or storing it twice does no harm: the same bytes go out again."""
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL.send_again, {"batch_id": batch_id, "detail": detail})
+
+    async def ask_later(self, batch_id: BatchId, *, delay: timedelta) -> None:
+        """Nothing could be found out."""
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL.ask_later, {"batch_id": batch_id, "delay": delay})
+
+
+class PostgresServiceMemory:
+    """``ports.usage.Memory``: what has been learned of billing services, by their address."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def recall(self, service: str) -> ServiceMemory:
+        """What is known of a service; of a new one, nothing."""
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_SQL.recall, {"service": service})).fetchone()
+        return ServiceMemory() if row is None else ServiceMemory(**row | {"dialect": Dialect(row["dialect"])})
+
+    async def remember(self, service: str, memory: ServiceMemory) -> None:
+        """Keep it in place of what was known before."""
+        terms = {"dedupes": memory.dedupes, "dialect": memory.dialect, "max_bytes": memory.max_bytes}
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL.remember, terms | {"service": service})
+
+
+def _doubt(row: DictRow) -> Doubt:
+    return Doubt(**row | {"dialect": Dialect(row["dialect"]), "event_ids": tuple(row["event_ids"])})
+
+
+def _tenant(row: DictRow) -> str:
+    return str(row["tenant_id"])
+
+
+def _span(rows: Sequence[DictRow]) -> Span:
+    meters = (MeterSum(meter=row["meter"], batch=row["batch"], known=row["known"], clear=row["clear"]) for row in rows)
+    place = rows[0]
+    return Span(tenant_id=place["tenant_id"], first=place["first"], last=place["last"], meters=tuple(meters))

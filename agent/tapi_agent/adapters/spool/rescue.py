@@ -1,0 +1,94 @@
+"""A damaged spool file: what is readable moves to a new file, the old one stays beside it as evidence.
+
+The new file is complete before the old one is moved away, so that a kill at any moment leaves either the damaged file
+in its place, to be rescued again, or everything in the new one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import TYPE_CHECKING, Final
+
+from tapi_agent.adapters.spool.file import DamagedError, SpoolFile, checked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+_CHUNK: Final = 500
+_COMPANIONS: Final = ("-wal", "-shm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescue:
+    """How it went: where the damaged file is now, and how many events were saved."""
+
+    evidence: Path
+    saved: int
+
+
+def rescue(path: Path, *, floor: datetime) -> Rescue:
+    """Put a new file in the place of the damaged one at ``path``, which nobody has open."""
+    fresh = _fresh(path)
+    _remove(fresh)
+    file = SpoolFile(fresh, floor=floor)
+    texts = _survivors(path)
+    while chunk := list(islice(texts, _CHUNK)):
+        file.append(chunk)
+    saved = file.last_seq
+    file.close()
+    evidence = _evidence(path)
+    for companion in (*_COMPANIONS, ""):
+        if _beside(path, companion).exists():
+            _beside(path, companion).rename(_beside(evidence, companion))
+    fresh.rename(path)
+    return Rescue(evidence=evidence, saved=saved)
+
+
+def finish(path: Path) -> None:
+    """Complete a rescue that was killed, or take it back."""
+    fresh = _fresh(path)
+    if fresh.exists() and not path.exists():
+        fresh.rename(path)
+    _remove(fresh)
+
+
+def _survivors(path: Path) -> Iterator[str]:
+    """From the front up to the damage, then from the back up to it; altered rows are left behind."""
+    seen: set[int] = set()
+    for order in ("ASC", "DESC"):
+        with suppress(sqlite3.Error), closing(_read_only(path)) as connection:
+            for row in connection.execute(f"SELECT seq, crc32, canonical FROM events ORDER BY seq {order}"):  # noqa: S608 - one of two words
+                if row[0] not in seen:
+                    seen.add(row[0])
+                    with suppress(DamagedError):
+                        yield checked(row)
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    connection.text_factory = bytes
+    return connection
+
+
+def _evidence(path: Path) -> Path:
+    """The first free name: ``spool.db.damaged-1``."""
+    names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(f"{path.name}.fresh")
+
+
+def _beside(path: Path, companion: str) -> Path:
+    return path.with_name(path.name + companion)
+
+
+def _remove(path: Path) -> None:
+    for companion in (*_COMPANIONS, ""):
+        _beside(path, companion).unlink(missing_ok=True)

@@ -1,0 +1,213 @@
+"""``SqliteSpool``: the spool for the event loop, with one writing thread that commits in groups.
+
+The thread commits whatever is queued, up to 500 events, as soon as it is idle: it never waits for company, since the
+next group gathers by itself while this one is being written. Owned by bootstrap; used by metering and delivery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import structlog
+
+from tapi_agent.adapters.spool.file import DamagedError, SpoolFile, is_damage
+from tapi_agent.adapters.spool.place import ClosedError, SpoolPlace
+from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.ids import EPOCH, trusted_ms
+from tapi_agent.domain.tally import tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from tapi_agent.domain.ids import StreamId
+    from tapi_agent.domain.usage import SpooledEvent, UsageEvent, UsageTotal
+
+log = structlog.get_logger(__name__)
+
+_GROUP: Final = 500
+_MOST_WAITING: Final = 20_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Append:
+    """One caller of ``append``."""
+
+    events: Sequence[UsageEvent]
+    done: asyncio.Future[Sequence[int]]
+
+
+class SqliteSpool:
+    """``ports.usage.Spool`` in the file ``path``; ``floor`` is the oldest instant of which a new file keeps events.
+
+    A file that cannot be opened is no reason not to start: until it can, calls raise ``UnavailableError`` and try anew.
+    """
+
+    def __init__(self, path: Path, *, floor: datetime) -> None:
+        self._place = SpoolPlace(path, floor=floor)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool-writer")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
+        self._queue: deque[_Append] = deque()
+        self._commit_is_due = False
+        self._filled = asyncio.Event()
+
+    @property
+    def stream(self) -> StreamId | None:
+        """The stream its events are in; ``None`` while the file cannot be opened."""
+        return self._place.file.stream if self._place.file else None
+
+    @property
+    def drained_seq(self) -> int:
+        """Every seq up to here has been discarded."""
+        return self._place.file.drained_seq if self._place.file else 0
+
+    @property
+    def depth(self) -> int:
+        """How many events wait."""
+        file = self._place.file
+        return file.last_seq - file.drained_seq if file else 0
+
+    @property
+    def newest(self) -> datetime | None:
+        """The latest trusted time in an id that ever came by."""
+        file = self._place.file
+        return EPOCH + timedelta(milliseconds=file.newest_ms) if file and file.newest_ms else None
+
+    @property
+    def dedupe_floor(self) -> datetime:
+        """The oldest instant of which events are kept."""
+        return self._place.floor
+
+    async def open(self) -> None:
+        """Take the spool; raises ``ConfigurationError`` when another agent has it."""
+        try:
+            await self._write(_nothing)
+        except UnavailableError as error:
+            log.warning("spool.unavailable", error=str(error), fix=error.fix)
+
+    async def close(self) -> None:
+        """Let go of the file, after what is queued has been committed."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._place.release)
+        self._writer.shutdown()
+        self._reader.shutdown()
+
+    async def append(self, events: Sequence[UsageEvent]) -> Sequence[int]:
+        """Keep the events; returns their seqs once they are on disk."""
+        if len(self._queue) >= _MOST_WAITING:
+            raise UnavailableError("the spool is slower than what is recorded", fix="check the disk; try again")
+        loop = asyncio.get_running_loop()
+        self._queue.append(_Append(events=events, done=loop.create_future()))
+        waiting = self._queue[-1].done
+        if not self._commit_is_due:
+            self._commit_is_due = True
+            self._writer.submit(self._commit, loop)
+        return await waiting
+
+    async def head(self, limit: int) -> Sequence[SpooledEvent]:
+        """The oldest events."""
+        return await self._read(lambda file: file.head(limit))
+
+    async def discard(self, through: int) -> None:
+        """Forget every event up to and including ``through``."""
+        await self._write(lambda file: file.discard(through))
+
+    async def totals(self, *, after: int) -> Sequence[UsageTotal]:
+        """What waits behind seq ``after``, by tenant, meter and day."""
+        return await self._read(lambda file: tally(file.texts(after)))
+
+    async def filled(self) -> None:
+        """Return as soon as something waits."""
+        await self._filled.wait()
+
+    def _commit(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In the writing thread: commit one group and answer its callers."""
+        self._commit_is_due = False  # before the queue is looked at: whoever comes later asks for another commit
+        group = self._next_group()
+        try:
+            outcome: int | Exception = self._place.write(partial(_append, group=group))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the callers wait for an answer
+            outcome = error
+        loop.call_soon_threadsafe(self._answer, group, outcome)
+        if self._queue:
+            self._writer.submit(self._commit, loop)
+
+    def _next_group(self) -> list[_Append]:
+        group: list[_Append] = []
+        size = 0
+        while self._queue and size < _GROUP:
+            group.append(self._queue.popleft())
+            size += len(group[-1].events)
+        return group
+
+    def _answer(self, group: Sequence[_Append], outcome: int | Exception) -> None:
+        """In the event loop: tell each caller its seqs, or what went wrong."""
+        if isinstance(outcome, Exception):
+            error = _unavailable(outcome)
+            for append in group:
+                if not append.done.done():
+                    append.done.set_exception(error)
+            return
+        for append in group:
+            seqs = range(outcome, outcome + len(append.events))
+            outcome = seqs.stop
+            if not append.done.done():
+                append.done.set_result(seqs)
+        self._look()
+
+    async def _write(self, work: Callable[[SpoolFile], T]) -> T:
+        try:
+            return await self._in_thread(self._writer, partial(self._place.write, work))
+        finally:
+            self._look()
+
+    async def _read(self, work: Callable[[SpoolFile], T]) -> T:
+        """In the reading thread; in the writing one if the file must be opened, or mended, before that."""
+        file = self._place.file
+        try:
+            return await self._in_thread(self._reader, partial(self._place.read, work))
+        except ClosedError:
+            pass
+        except UnavailableError as error:
+            if error.__cause__ is None or not is_damage(error.__cause__):
+                raise
+            await self._in_thread(self._writer, partial(self._place.mend, file, error.__cause__))
+        return await self._write(work)
+
+    async def _in_thread(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+        except (sqlite3.Error, OSError, DamagedError) as error:
+            raise _unavailable(error) from error
+
+    def _look(self) -> None:
+        if self.depth:
+            self._filled.set()
+        else:
+            self._filled.clear()
+
+
+def _append(file: SpoolFile, group: Sequence[_Append]) -> int:
+    """Write a group; returns its first seq."""
+    events = [event for append in group for event in append.events]
+    file.append([event.canonical for event in events], newest_ms=max(trusted_ms(event.event_id) for event in events))
+    return file.last_seq - len(events) + 1
+
+
+def _unavailable(error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"the spool gives no answer: {error}",
+        fix="free space on the disk of the state directory, and check that the agent may write there",
+    )
+
+
+def _nothing(_: SpoolFile) -> None:
+    """Opening is all."""

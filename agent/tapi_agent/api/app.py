@@ -1,0 +1,37 @@
+"""Builds the ASGI application: routes, error documents, the guard in front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from tapi_agent.api import errors
+from tapi_agent.api.guard import Guard
+from tapi_agent.api.routes import entitlements, health, license, plugins, status, usage  # noqa: A004 - the route's name
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from tapi_agent.api.context import Context
+
+
+def create_app(context: Context) -> ASGIApp:
+    """The application for one agent."""
+    return Guard(
+        create_routes(context),
+        token=context.token,
+        cors=context.cors,
+        version=context.version,
+        generation=lambda: context.licensing.generation,
+    )
+
+
+def create_routes(context: Context) -> FastAPI:
+    """What is behind the guard. Bodies are read by hand (exactly), so a generated OpenAPI page would be half a page."""
+    app = FastAPI(title="tapi-agent", version=context.version, openapi_url=None, redirect_slashes=False)
+    app.state.context = context
+    errors.install(app)
+    for routes in (health, status, license, entitlements, usage, plugins):
+        app.include_router(routes.router)
+    return app

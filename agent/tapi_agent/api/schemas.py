@@ -1,0 +1,93 @@
+"""Values as JSON documents. One place decides names and forms; fields are only ever added (docs/api.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from tapi_agent.api.context import Context
+    from tapi_agent.domain.decision import Decision
+    from tapi_agent.services.connectivity import DependencyReport
+    from tapi_agent.services.delivery import Backlog
+    from tapi_agent.services.licensing import DeviceLicense, LicenseView
+    from tapi_agent.services.timekeeping import ClockReport
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - JSON
+    """Any of our values: dataclasses as objects, times as RFC 3339, durations in seconds, decimals as strings."""
+    return to_jsonable_python(value, timedelta_mode="float")
+
+
+def decision_document(decision: Decision, now: datetime) -> dict[str, Any]:
+    """A decision with what belongs to this request: when it was asked and how old its evidence is (``age_s``)."""
+    verified = decision.freshness.verified_at
+    freshness = {**plain(decision.freshness), "age_s": (now - verified).total_seconds() if verified else None}
+    return {**plain(decision), "variant": decision.variant, "evaluated_at": plain(now), "freshness": freshness}
+
+
+def license_document(view: LicenseView) -> dict[str, Any]:
+    """How one camera stands, on which evidence, and why the last attempt to hear more failed (``problem``)."""
+    standing, evidence = view.standing, view.evidence
+    return {
+        "camera_id": view.camera_id,
+        "state": standing.state,
+        "reason": standing.reason,
+        "since": plain(view.since),
+        "next_transition": plain(standing.next_transition),
+        "flags": sorted(standing.flags),
+        "mode": evidence and evidence.mode,
+        "packs": plain(evidence.packs) if evidence else [],
+        "valid_until": plain(evidence.valid_until) if evidence else None,
+        "verified_at": plain(evidence.verified_at) if evidence else None,
+        "tier": view.tier,
+        "problem": view.problem,
+    }
+
+
+def device_document(device: DeviceLicense) -> dict[str, Any]:
+    """The box as a whole: its worst camera, and how many are in each state."""
+    counts = {str(state): count for state, count in device.counts.items()}
+    return {
+        "state": device.state,
+        "reason": device.reason,
+        "since": plain(device.since),
+        "next_transition": plain(device.next_transition),
+        "flags": sorted(device.flags),
+        "cameras": {"total": sum(counts.values()), **counts},
+    }
+
+
+def dependency_document(name: str, dependency: DependencyReport) -> dict[str, Any]:
+    """One dependency: up, down or not tried yet (null), since when, why, and what to do."""
+    return {"name": name, **plain(dependency)}
+
+
+def dependencies_document(report: Mapping[str, DependencyReport]) -> list[dict[str, Any]]:
+    """Every dependency."""
+    return [dependency_document(name, dependency) for name, dependency in report.items()]
+
+
+def clock_document(report: ClockReport) -> dict[str, Any]:
+    """Trusted time beside the wall clock."""
+    return {**plain(report), "flags": sorted(report.flags)}
+
+
+def status_document(context: Context, backlog: Backlog) -> dict[str, Any]:
+    """GET /api/v1/status."""
+    return {
+        "version": context.version,
+        "device_id": context.device_id,
+        "tenant_id": context.tenant_id,
+        **device_document(context.licensing.device()),
+        "generation": context.licensing.generation,
+        "clock": clock_document(context.clock.describe()),
+        "dependencies": dependencies_document(context.connectivity.report()),
+        "usage": plain(backlog),
+        "plugins": [{"name": p.name, "enabled": p.enabled, "error": p.error} for p in context.plugins()],
+        "problems": list(context.problems),
+    }

@@ -1,0 +1,156 @@
+"""The agent: services on top of core and stores, the schedule, the API."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from tapi_agent.adapters.files import FileEvidence, FileRoster
+from tapi_agent.adapters.postgres.licenses import PostgresEvidence, PostgresLicenseLog
+from tapi_agent.adapters.redis.evidence import RedisEvidence
+from tapi_agent.adapters.signing import DeviceSealer
+from tapi_agent.api.app import create_app
+from tapi_agent.api.context import Context
+from tapi_agent.bootstrap.core import VERSION, Core, core
+from tapi_agent.bootstrap.doors import doors
+from tapi_agent.bootstrap.stores import Stores, stores, watches
+from tapi_agent.bootstrap.usage import Usage, usage
+from tapi_agent.domain.ids import CameraId
+from tapi_agent.jobs.scheduler import JobScheduler
+from tapi_agent.jobs.table import Job
+from tapi_agent.plugin.host import PluginHost
+from tapi_agent.services.entitlements import Entitlements
+from tapi_agent.services.heartbeat import Heartbeat
+from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Mapping, Sequence
+
+    from starlette.types import ASGIApp
+
+    from tapi_agent.services.delivery import Delivery
+    from tapi_agent.services.health import StoreWatch
+    from tapi_agent.settings import Settings
+
+_MARK_EVERY: Final = timedelta(seconds=30)
+_EVALUATE_EVERY: Final = timedelta(seconds=10)
+_LOOK_FOR_USAGE: Final = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Everything that runs, wired and not yet started; the daemon gives it life."""
+
+    app: ASGIApp
+    sockets: Sequence[socket.socket]
+    cameras: Sequence[CameraId]
+    core: Core
+    stores: Stores
+    licensing: Licensing
+    usage: Usage
+    plugins: PluginHost
+    scheduler: JobScheduler
+    watches: Mapping[str, StoreWatch]
+
+
+def assemble(settings: Settings) -> Agent:
+    """The agent for these settings. Needs a running event loop; asks nobody. Raises ``ConfigurationError``."""
+    settings.tapi_state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    base, chosen = core(settings), stores(settings)
+    plugins = PluginHost(disabled=settings.plugins_disabled, timeout=settings.plugin_timeout)
+    declarations = plugins.load()
+    licensing = _licensing(settings, base, chosen, plugins)
+    metered = usage(settings, base, chosen, declarations.meters)
+    heartbeat = _heartbeat(settings, base, licensing)
+    entitlements = Entitlements(
+        catalog=declarations.catalog,
+        licensing=licensing,
+        clock=base.clock,
+        monotonic=base.machine.monotonic,
+        tiers=settings.mode_tiers,
+    )
+    opened = doors(settings)
+    context = Context(
+        version=VERSION,
+        device_id=base.subject.device_id,
+        tenant_id=base.subject.tenant_id,
+        licensing=licensing,
+        entitlements=entitlements,
+        metering=metered.metering,
+        delivery=metered.delivery,
+        connectivity=base.connectivity,
+        heartbeat=heartbeat,
+        clock=base.clock,
+        plugins=plugins.report,
+        problems=(*settings.problems, *settings.unknown, *opened.troubles),
+        token=opened.token,
+    )
+    return Agent(
+        app=create_app(context),
+        sockets=opened.sockets,
+        cameras=[CameraId(name) for name in settings.camera_ids],
+        core=base,
+        stores=chosen,
+        licensing=licensing,
+        usage=metered,
+        plugins=plugins,
+        scheduler=JobScheduler(_jobs(settings, base, licensing, metered.delivery, heartbeat), clock=base.machine),
+        watches=watches(chosen, base.connectivity),
+    )
+
+
+def _licensing(settings: Settings, core: Core, stores: Stores, publisher: PluginHost) -> Licensing:
+    device, tenant = core.subject.device_id, core.subject.tenant_id
+    return Licensing(
+        around=Surroundings(
+            tenant=core.subject,
+            policy=LicensePolicy(
+                durations=settings.durations,
+                ask=settings.enable_license_validation,
+                bypass=settings.bypass_license_check,
+            ),
+            billing=core.billing,
+            connectivity=core.connectivity,
+            clock=core.clock,
+            machine=core.machine,
+            entropy=os.urandom,
+        ),
+        tiers=[
+            FileEvidence(settings.tapi_state_dir / "evidence.json"),
+            RedisEvidence(cache=stores.cache, device_id=device, tenant_id=tenant, ttl=settings.freshness),
+            PostgresEvidence(database=stores.database, clock=core.clock, device_id=device, tenant_id=tenant),
+        ],
+        sealer=DeviceSealer(core.key),
+        roster=FileRoster(settings.tapi_state_dir / "cameras.json"),
+        edge_log=PostgresLicenseLog(database=stores.database, device_id=device, tenant_id=tenant),
+        publisher=publisher,
+    )
+
+
+def _heartbeat(settings: Settings, core: Core, licensing: Licensing) -> Heartbeat:
+    return Heartbeat(
+        billing=core.billing,
+        connectivity=core.connectivity,
+        tenant_id=core.subject.tenant_id,
+        tier=settings.management_tier,
+        cameras=licensing.cameras,
+        interval=settings.heartbeat_interval,
+        entropy=os.urandom,
+    )
+
+
+def _jobs(settings: Settings, core: Core, licensing: Licensing, delivery: Delivery, heartbeat: Heartbeat) -> list[Job]:
+    """The schedule. What waits for an event instead of a time is a task of the daemon."""
+    look = min(_LOOK_FOR_USAGE, settings.usage_sync_interval / 4)
+    jobs = [
+        Job(name="license-evaluate", verb=licensing.reevaluate, interval=_EVALUATE_EVERY),
+        Job(name="clock-mark", verb=core.clock.persist, interval=_MARK_EVERY),
+        Job(name="billing-probe", verb=core.connectivity.probe_billing, interval=settings.connectivity_probe),
+        Job(name="usage-sync", verb=delivery.sync_if_due, interval=look),
+    ]
+    if settings.enable_heartbeat:
+        jobs.append(Job(name="heartbeat", verb=heartbeat.beat, interval=settings.heartbeat_interval))
+    return jobs

@@ -1,0 +1,85 @@
+"""Metering and delivery on the spool and PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tapi_agent.adapters.postgres.usage import PostgresLedger
+from tapi_agent.adapters.postgres.usage_batches import PostgresBatches
+from tapi_agent.adapters.postgres.usage_doubts import PostgresDoubts, PostgresServiceMemory
+from tapi_agent.adapters.postgres.usage_roots import PostgresRoots
+from tapi_agent.adapters.postgres.usage_sealing import BatchIds
+from tapi_agent.adapters.spool.spool import SqliteSpool
+from tapi_agent.domain.batch import Dialect
+from tapi_agent.domain.trusted_time import BUILT
+from tapi_agent.services.delivery import Delivery, DeliveryTerms, UsageStores
+from tapi_agent.services.metering import Metering
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tapi_agent.bootstrap.core import Core
+    from tapi_agent.bootstrap.stores import Stores
+    from tapi_agent.domain.usage import Meter
+    from tapi_agent.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What records usage and what brings it to the bill."""
+
+    spool: SqliteSpool
+    metering: Metering
+    delivery: Delivery
+
+
+def usage(settings: Settings, core: Core, stores: Stores, meters: Mapping[str, Meter]) -> Usage:
+    """Both, for these settings; ``meters`` as the plugins declare them."""
+    device = core.subject.device_id
+    ids = BatchIds(clock=core.clock, entropy=os.urandom)
+    spool = SqliteSpool(settings.tapi_state_dir / "spool" / "usage.db", floor=BUILT - settings.usage_keep)
+    ledger = PostgresLedger(database=stores.database, device_id=device)
+    metering = Metering(
+        spool=spool,
+        ledger=ledger,
+        meters={key: _switched(meter, settings) for key, meter in meters.items()},
+        clock=core.clock,
+        device_id=device,
+        default_tenant=core.subject.tenant_id or None,
+        entropy=os.urandom,
+    )
+    delivery = Delivery(
+        stores=UsageStores(
+            spool=spool,
+            ledger=ledger,
+            batches=PostgresBatches(database=stores.database, device_id=device, ids=ids),
+            roots=PostgresRoots(database=stores.database, ids=ids),
+            doubts=PostgresDoubts(database=stores.database),
+            memory=PostgresServiceMemory(database=stores.database),
+        ),
+        billing=core.billing,
+        connectivity=core.connectivity,
+        clock=core.clock,
+        monotonic=core.machine.monotonic,
+        entropy=os.urandom,
+        device_id=device,
+        terms=_terms(settings),
+    )
+    return Usage(spool=spool, metering=metering, delivery=delivery)
+
+
+def _switched(meter: Meter, settings: Settings) -> Meter:
+    """The meter under its TRACK_ switch; those of further plugins go with ENABLE_USAGE_TRACKING."""
+    return replace(meter, enabled=settings.tracked.get(meter.key, settings.enable_usage_tracking))
+
+
+def _terms(settings: Settings) -> DeliveryTerms:
+    return DeliveryTerms(
+        service=settings.billing_service_url or "",
+        dialect=None if settings.billing_dialect == "auto" else Dialect(settings.billing_dialect),
+        batch_size=settings.usage_batch_size,
+        interval=settings.usage_sync_interval,
+        resend_unknown=settings.billing_classic_unknown == "retry",
+    )

@@ -1,0 +1,90 @@
+"""The command tapi-agent: which commands there are, and how each ends.
+
+A command's module is imported when the command is asked for: ``tapi-agent version`` must not pay for the others.
+"""
+
+from __future__ import annotations
+
+from collections import UserDict
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from typing_extensions import override
+
+from tapi_agent.cli.exits import fail, fail_as_bug
+from tapi_agent.domain.errors import TapiError
+
+_ASK: Final = "Ask the running agent"
+_OPERATE: Final = "Operate"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command is: a function of ``tapi_agent.cli``, or a ``Typer`` of several; in which panel help shows it."""
+
+    module: str
+    name: str
+    panel: str
+
+    def load(self, name: str) -> Any:  # noqa: ANN401 - typer names no type for what it makes
+        """The command."""
+        found = getattr(import_module(f"tapi_agent.cli.{self.module}"), self.name)
+        holder = typer.Typer(add_completion=False)
+        holder.callback()(lambda: None)
+        if isinstance(found, typer.Typer):
+            holder.add_typer(found, name=name, rich_help_panel=self.panel)
+        else:
+            holder.command(name, rich_help_panel=self.panel)(found)
+        return typer.main.get_group(holder).commands[name]
+
+
+PLACES: Final = {
+    "status": Place("status", "status", _ASK),
+    "check": Place("check", "check", _ASK),
+    "entitlements": Place("check", "entitlements", _ASK),
+    "usage": Place("usage", "app", _ASK),
+    "plugins": Place("plugins", "app", _ASK),
+    "run": Place("run", "run", _OPERATE),
+    "demo": Place("demo", "demo", _OPERATE),
+    "sandbox": Place("sandbox", "sandbox", _OPERATE),
+    "migrate": Place("migrate", "app", _OPERATE),
+    "config": Place("config", "app", _OPERATE),
+    "version": Place("version", "version", _OPERATE),
+}
+
+
+class _Commands(UserDict[str, Any]):
+    """Commands by name, loaded as they are looked up."""
+
+    @override
+    def __getitem__(self, name: str) -> Any:
+        place: Place = self.data[name]
+        return place.load(name)
+
+
+class _Group(typer.core.TyperGroup):
+    """Knows its commands by their places."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - typer's own
+        super().__init__(**options)
+        self.commands = _Commands(PLACES)
+
+
+app = typer.Typer(name="tapi-agent", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def root() -> None:
+    """Offline-first licensing, entitlements and usage metering for edge vision boxes."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except TapiError as error:
+        fail(error)
+    except Exception:  # noqa: BLE001 - the last one to hear of it
+        fail_as_bug()

@@ -1,0 +1,95 @@
+"""tapi-agent usage: record one event, see what was counted, send the backlog now."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Annotated, Any, Final
+
+import typer
+
+from tapi_agent.cli.common import JsonOption, SocketOption, agent
+from tapi_agent.cli.output import console, safe, show_json, table
+
+app = typer.Typer(no_args_is_help=True, help="Record and follow metered usage.")
+
+_COLUMNS: Final = ("day", "meter", "events", "quantity", "unit")
+
+
+def _time(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no ISO 8601 time, such as 2027-03-01T12:00:00Z") from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+@app.command()
+def record(
+    meter: Annotated[str, typer.Argument(help="Meter, such as api_call or llm_tokens.")],
+    quantity: Annotated[str, typer.Argument(help="Exact decimal, in the meter's unit.")] = "1",
+    camera: Annotated[str | None, typer.Option("--camera", help="Camera the usage belongs to.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Tenant; default: TENANT_ID.")] = None,
+    resource: Annotated[
+        str | None, typer.Option("--resource", help="Resource id, such as an endpoint or model.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--dedupe-key", help="Your own idempotency key; needs --at.")] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option("--at", parser=_time, metavar="TIME", help="When it happened, ISO 8601, UTC; default: now."),
+    ] = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record one event; it is durable when the command returns."""
+    if key and not at:
+        raise typer.BadParameter("needs --at: the same event must have the same time", param_hint="--dedupe-key")
+    with agent(socket) as client:
+        recorded = client.record(
+            meter, quantity, dedupe_key=key, event_time=at, camera_id=camera, tenant_id=tenant, resource_id=resource
+        )
+    show_json(recorded) if as_json else console.print(f"recorded {safe(recorded['event_id'])}")
+
+
+@app.command()
+def summary(
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant.")] = None,
+    socket: SocketOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show counted usage by tenant, day and meter."""
+    with agent(socket) as client:
+        document = client.summary(tenant)
+    show_json(document) if as_json else _show_summary(document)
+
+
+def _show_summary(document: dict[str, Any]) -> None:
+    rows = sorted(document["rows"], key=lambda row: (row["tenant_id"], row["day"], row["meter"]))
+    for tenant, own in groupby(rows, key=lambda row: row["tenant_id"]):
+        console.print(f"tenant {safe(tenant)}", style="bold")
+        cells = ([safe(row[name]) for name in _COLUMNS] for row in own)
+        console.print(table([name.upper() for name in _COLUMNS], cells))
+    if not rows:
+        console.print("nothing was recorded")
+    if not document["complete"]:
+        console.print("[yellow]![/] PostgreSQL is down: only what is still spooled is shown")
+
+
+@app.command()
+def flush(socket: SocketOption = None, as_json: JsonOption = False) -> None:
+    """Send everything that waits, now."""
+    with agent(socket) as client, console.status("sending ..."):
+        report = client.flush()
+    show_json(report) if as_json else _show_report(report)
+
+
+def _show_report(report: dict[str, Any]) -> None:
+    console.print(
+        f"{report['batches']} batches sent: {report['synced']} events billed, {report['dead']} dead letters, "
+        f"{report['ambiguous']} in doubt"
+    )
+    paused = report["paused"]
+    for trouble in filter(
+        None, (report["trouble"], paused and f"{paused['reason']}, {paused['detail']} → {paused['fix']}")
+    ):
+        console.print(f"[yellow]![/] {safe(trouble)}")

@@ -1,0 +1,7 @@
+"""What applications import to ask the agent: needs the standard library, domain values and httpx, never the daemon."""
+
+from __future__ import annotations
+
+from tapi_agent.client.client import AgentClient
+
+__all__ = ["AgentClient"]

@@ -1,0 +1,140 @@
+"""What an application may ask the agent, blocking, over its Unix socket. Replies are as the API sent them.
+
+Safe to share between threads. A process that forks makes a new one in the child.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import quote, urlencode
+from uuid import uuid4
+
+from tapi_agent.client.connection import Connection
+from tapi_agent.domain.errors import InvalidInputError, RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
+    from pathlib import Path
+
+_LONG: Final = 60.0
+"""Seconds for what makes the agent talk to the billing service."""
+_WRONG_CLOCK: Final = frozenset({"TOO_OLD", "IN_FUTURE"})
+
+
+class AgentClient:
+    """Speaks HTTP/1.1 JSON over ``socket``; ``timeout`` in seconds, for each try.
+
+    Every method returns the decoded reply, as docs/api.md has it. It raises ``UnavailableError`` when the agent is not
+    there, does not answer in time or cannot serve this now, and ``RejectedError`` with the agent's ``code`` and ``fix``
+    when it refuses.
+    """
+
+    def __init__(self, socket: Path, *, timeout: float = 5.0) -> None:
+        self._connection = Connection(socket, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._connection.close()
+
+    def status(self) -> dict[str, Any]:
+        """State, reason, since, next transition, cameras by state, dependencies, backlog."""
+        return self._connection.call("GET", "/api/v1/status")
+
+    def license_status(self) -> dict[str, Any]:
+        """Every camera's license."""
+        return self._connection.call("GET", "/api/v1/license/status")
+
+    def validate(self, camera: str, *, wait: float = 0) -> dict[str, Any]:
+        """A camera's license; ``wait`` up to 5 s for a fresh word of the billing service."""
+        camera_id = quote(camera, safe="", errors="surrogateescape")
+        return self._connection.call("POST", f"/api/v1/license/validate/{camera_id}" + _query(wait=wait), patience=wait)
+
+    def heartbeat(self) -> dict[str, Any]:
+        """Tell the billing service now that this device is alive."""
+        return self._connection.call("POST", "/api/v1/license/heartbeat", patience=_LONG)
+
+    def entitlements(self, camera: str | None = None) -> dict[str, Any]:
+        """Every feature's decision, for a camera or the tenant."""
+        return self._connection.call("GET", "/api/v1/entitlements" + _query(camera=camera))
+
+    def check(self, feature: str, camera: str | None = None) -> dict[str, Any]:
+        """The decision on one feature: ``allowed``, ``reason``, ``warning`` and where it comes from."""
+        return self._connection.call("POST", "/api/v1/check", {"feature": feature, "camera_id": camera})
+
+    def record(
+        self,
+        event_type: str,
+        quantity: Decimal | int | str = 1,
+        *,
+        dedupe_key: str | None = None,
+        event_time: datetime | None = None,
+        **fields: object,
+    ) -> dict[str, Any]:
+        """Record one usage event; it is durable when this returns.
+
+        Key and time are fixed before the first send and reused, so a lost reply cannot count twice. After an
+        ``UnavailableError`` the event may have been recorded or not: who wants to ask again later brings a
+        ``dedupe_key`` and an aware ``event_time`` (together, or ``InvalidInputError``) and uses both again. ``fields``
+        are the optional ones of the API: tenant_id, camera_id, resource_id, resource_type, unit, billable, metadata,
+        corrects.
+        """
+        event = {"event_type": event_type, "quantity": str(quantity), **fields}
+        fixed = _fixed({**event, "dedupe_key": dedupe_key, "event_time": event_time})
+        try:
+            return self._post_usage(fixed)
+        except RejectedError as error:
+            if error.code not in _WRONG_CLOCK or event_time:
+                raise
+        # The application's clock is wrong, and this event is refused for it: the agent knows a better time.
+        return self._post_usage({**fixed, "event_time": self.status()["clock"]["trusted_now"]})
+
+    def record_many(self, events: Sequence[Mapping[str, object]]) -> dict[str, Any]:
+        """Record up to 1000 events, each the API's JSON object; ``results`` says what became of each, in order.
+
+        Keys and times are fixed as in ``record``. Raises ``RejectedError`` when none was kept.
+        """
+        return self._post_usage([_fixed(event) for event in events])
+
+    def summary(self, tenant: str | None = None) -> dict[str, Any]:
+        """Counts and quantities by tenant, meter and UTC day, spooled events included."""
+        return self._connection.call("GET", "/api/v1/usage/summary" + _query(tenant=tenant))
+
+    def flush(self) -> dict[str, Any]:
+        """Drain, seal and send now."""
+        return self._connection.call("POST", "/api/v1/usage/flush", patience=_LONG)
+
+    def plugins(self) -> dict[str, Any]:
+        """What is loaded, what is disabled and why."""
+        return self._connection.call("GET", "/api/v1/plugins")
+
+    def _post_usage(self, document: object) -> dict[str, Any]:
+        return self._connection.call("POST", "/api/v1/usage/events", document)
+
+
+def _fixed(event: Mapping[str, object]) -> dict[str, object]:
+    """The event with what makes it the same event when it is sent again. A time is never made up for a given key."""
+    given = {name: value for name, value in event.items() if value is not None}
+    if not given.get("dedupe_key"):
+        now = datetime.now(UTC)  # noqa: TID251 - the client runs inside applications, which have no Clock
+        return {"event_time": now.isoformat(), **given, "dedupe_key": uuid4().hex}
+    if "event_time" not in given:
+        raise InvalidInputError(
+            "a dedupe_key needs the event_time that belongs to it",
+            code="TIME_MISSING",
+            pointer="#/event_time",
+            fix="fix key and time when the event happens, and use both again whenever it is sent",
+        )
+    return given
+
+
+def _query(**given: object) -> str:
+    known = {name: value for name, value in given.items() if value not in {None, ""}}
+    return "?" + urlencode(known, errors="surrogateescape") if known else ""

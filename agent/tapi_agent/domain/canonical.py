@@ -1,0 +1,64 @@
+"""The text of an event: made once when it is recorded, delivered byte for byte (ADR 0031).
+
+Fields stand in a fixed order, those of the classic contract first, so that the classic text of an event is a prefix of
+its text: both dialects are cut from the same bytes. ``seq`` is no part of it: the spool gives it later, and a repeat of
+an event under another seq must still be the same text. Sealing a batch splices it in.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from tapi_agent.domain.ids import EventId
+from tapi_agent.domain.metadata import quote
+from tapi_agent.domain.quantity import literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tapi_agent.domain.usage import UsageEvent
+
+_MARK: Final = ',"event_id":"'
+"""Ends the classic part. In a JSON string its quotes would be escaped, so the last one in a text is the real one."""
+_UUID_LENGTH: Final = 36
+
+
+def canonical_text(event: UsageEvent, metadata: str) -> str:
+    """The event as one line of JSON; ``metadata`` is JSON already, ``event.canonical`` is not looked at."""
+    return (
+        f'{{"tenant_id":{quote(event.tenant_id)},"event_type":{quote(event.event_type)}'
+        f',"resource_id":{quote(event.resource_id)},"quantity":{literal(event.quantity)},"unit":{quote(event.unit)}'
+        f',"event_time":"{rfc3339(event.event_time)}","metadata":{metadata}'
+        f'{_MARK}{event.event_id}","device_id":{quote(event.device_id)},"camera_id":{quote(event.camera_id)}'
+        f"{_extras(event)}}}"
+    )
+
+
+def classic_text(canonical: str) -> str:
+    """The classic fields alone. Metadata, which may hold such a mark of its own, stands before the real one."""
+    return canonical[: canonical.rindex(_MARK)] + "}"
+
+
+def extended_text(canonical: str, seq: int) -> str:
+    """All fields, and the event's place in its stream."""
+    return f'{canonical[:-1]},"seq":{seq}}}'
+
+
+def event_id_of(canonical: str) -> EventId:
+    """The id in a text."""
+    start = canonical.rindex(_MARK) + len(_MARK)
+    return EventId(UUID(canonical[start : start + _UUID_LENGTH]))
+
+
+def rfc3339(at: datetime) -> str:
+    """An aware time in UTC, to the microsecond where it has any: ``2026-03-01T12:00:00.5Z`` keeps six digits."""
+    return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def _extras(event: UsageEvent) -> str:
+    """What the contract does not name: there only when it says something. Receivers ignore unknown fields."""
+    kind = f',"resource_type":{quote(event.resource_type)}' if event.resource_type else ""
+    corrects = f',"corrects":"{event.corrects}"' if event.corrects else ""
+    return kind + corrects + ("" if event.billable else ',"billable":false')

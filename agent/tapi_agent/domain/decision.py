@@ -1,0 +1,89 @@
+"""The answer to "may I use this?", as a value: never a bare boolean, always with its reason.
+
+Owns the words of an answer; how it is found is ``domain.entitlement``. What belongs to one request (when it was asked,
+its id) is added by the API.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from tapi_agent.domain.license import LicenseState, Reason
+
+
+class DecisionReason(StrEnum):
+    """Why a feature is allowed (the first four) or denied."""
+
+    LICENSED = "LICENSED"
+    TRIAL = "TRIAL"
+    GRACE = "GRACE"
+    KEPT = "KEPT"
+    """Allowed although no license is in force: ``on_expired`` keep, or a basic component of an unlicensed device."""
+    NOT_ENTITLED = "NOT_ENTITLED"
+    EXPIRED = "EXPIRED"
+    TIER_TOO_LOW = "TIER_TOO_LOW"
+    MODE_TOO_LOW = "MODE_TOO_LOW"
+    PACK_REQUIRED = "PACK_REQUIRED"
+    CAMERA_LIMIT = "CAMERA_LIMIT"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    FEATURE_UNKNOWN = "FEATURE_UNKNOWN"
+    CAMERA_UNKNOWN = "CAMERA_UNKNOWN"
+
+    @property
+    def allows(self) -> bool:
+        """Whether this reason stands for a permission."""
+        return self in _ALLOWING
+
+
+_ALLOWING = {DecisionReason.LICENSED, DecisionReason.TRIAL, DecisionReason.GRACE, DecisionReason.KEPT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How old the evidence is: when the authority spoke, which tier it came from, whether a newer word is overdue."""
+
+    verified_at: datetime | None = None
+    tier: str | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaFigures:
+    """What is left of a metered feature in its period; ``limit`` -1 is unlimited, a ``soft`` one bills the excess."""
+
+    limit: int
+    used: int
+    remaining: int
+    resets_at: datetime
+    soft: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """May ``feature`` be used, and why.
+
+    ``license_reason`` is why the license is in ``state``. ``packs`` are slugs any one of which would turn the denial;
+    ``warning`` comes with a permission that may end, ``fix`` with a denial. Shared by all who hold the same.
+    """
+
+    feature: str
+    allowed: bool
+    reason: DecisionReason
+    state: LicenseState
+    license_reason: Reason
+    quota: QuotaFigures | None = None
+    warning: str | None = None
+    fix: str | None = None
+    packs: tuple[str, ...] = ()
+    generation: int
+    freshness: Freshness
+
+    @property
+    def variant(self) -> str:
+        """The reason in the spelling of feature-flag variants: ``licensed``, ``pack_required``."""
+        return self.reason.lower()

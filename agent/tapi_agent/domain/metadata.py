@@ -1,0 +1,114 @@
+"""An event's metadata as canonical JSON: names sorted, numbers exact, nothing that a store or a service would choke on.
+
+Our own encoder: the standard one cannot write a ``Decimal``, and would hand a lone surrogate or 1e400 on to PostgreSQL
+and the billing service, where one such event holds up a whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from json import JSONEncoder
+from typing import Final
+
+from tapi_agent.domain.errors import InvalidInputError
+from tapi_agent.domain.usage import Refusal
+
+MAX_BYTES: Final = 32 * 1024
+MAX_DEPTH: Final = 8
+_POINTER: Final = "#/metadata"
+_DOUBLE_BITS: Final = 1023
+_DOUBLE_EXPONENT: Final = 307
+"""What a double can hold: many a service reads numbers as doubles."""
+
+quote = JSONEncoder(ensure_ascii=False).encode
+"""A text as a JSON string."""
+
+
+def encode_metadata(value: object) -> str:
+    """A JSON object of at most 32 KiB and 8 levels as text; ``InvalidInputError`` names the place that is wrong."""
+    if not isinstance(value, Mapping):
+        raise _invalid("metadata must be a JSON object", Refusal.WRONG_TYPE, _POINTER)
+    text = _object(value, _POINTER, 1)
+    if len(text.encode()) > MAX_BYTES:
+        raise _invalid(f"metadata is longer than {MAX_BYTES} bytes", Refusal.TOO_LONG, _POINTER)
+    return text
+
+
+def _value(value: object, pointer: str, depth: int) -> str:
+    match value:
+        case str():
+            return _text(value, pointer)
+        case None | bool():
+            return {None: "null", True: "true", False: "false"}[value]
+        case int() | float() | Decimal():
+            return _number(value, pointer)
+        case Mapping():
+            return _object(value, pointer, depth + 1)
+        case list() | tuple():
+            return _array(value, pointer, depth + 1)
+        case _:
+            raise _invalid(f"{type(value).__name__} is not JSON", Refusal.WRONG_TYPE, pointer)
+
+
+def _object(value: Mapping[object, object], pointer: str, depth: int) -> str:
+    _check_depth(depth, pointer)
+    members = {_name(name, pointer): member for name, member in value.items()}
+    return "{" + ",".join(_member(name, members[name], pointer, depth) for name in sorted(members)) + "}"
+
+
+def _member(name: str, value: object, pointer: str, depth: int) -> str:
+    place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+    return f"{_text(name, place)}:{_value(value, place, depth)}"
+
+
+def _name(name: object, pointer: str) -> str:
+    if isinstance(name, str):
+        return name
+    raise _invalid(f"a name must be text, not {type(name).__name__}", Refusal.WRONG_TYPE, pointer)
+
+
+def _array(value: list[object] | tuple[object, ...], pointer: str, depth: int) -> str:
+    _check_depth(depth, pointer)
+    return "[" + ",".join(_value(item, f"{pointer}/{index}", depth) for index, item in enumerate(value)) + "]"
+
+
+def _text(text: str, pointer: str) -> str:
+    if flaw := flaw_of(text):
+        raise _invalid(f"text holds {flaw}", Refusal.BAD_TEXT, pointer)
+    return quote(text)
+
+
+def flaw_of(text: str) -> str:
+    """What makes a text unfit for JSON or PostgreSQL; empty when it is fit."""
+    if "\0" in text:
+        return "a NUL character"
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return "half a surrogate pair"
+    return ""
+
+
+def _number(number: float | Decimal, pointer: str) -> str:
+    if not _fits_double(number):
+        raise _invalid("a number must be finite and fit a double", Refusal.OUT_OF_RANGE, pointer)
+    return repr(number) if isinstance(number, float) else str(number)
+
+
+def _fits_double(number: float | Decimal) -> bool:
+    match number:
+        case int():
+            return number.bit_length() <= _DOUBLE_BITS
+        case float():
+            return math.isfinite(number)
+        case Decimal():
+            return number.is_finite() and abs(number.adjusted()) <= _DOUBLE_EXPONENT
+
+
+def _check_depth(depth: int, pointer: str) -> None:
+    if depth > MAX_DEPTH:
+        raise _invalid(f"metadata is nested deeper than {MAX_DEPTH} levels", Refusal.TOO_DEEP, pointer)
+
+
+def _invalid(message: str, code: Refusal, pointer: str) -> InvalidInputError:
+    return InvalidInputError(message, code=code, pointer=pointer, fix="send a plain, small JSON object")

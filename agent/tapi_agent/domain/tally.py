@@ -1,0 +1,69 @@
+"""What events add up to, by tenant, meter and UTC day of event_time."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Context, Decimal, Inexact
+from typing import TYPE_CHECKING, Final
+
+from tapi_agent.domain.ids import TenantId
+from tapi_agent.domain.usage import UsageTotal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Key = tuple[str, str, str, str]
+
+_EXACT: Final = Context(prec=60, traps=[Inexact])
+_DATE_LENGTH: Final = 10
+_READ: Final = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal).decode
+
+
+def tally(texts: Iterable[str]) -> list[UsageTotal]:
+    """The totals of events given by their canonical texts, in order of tenant, meter, unit and day."""
+    counts: dict[tuple[Key, bool], int] = {}
+    sums: dict[tuple[Key, bool], Decimal] = {}
+    for text in texts:
+        event = _READ(text)
+        day = event["event_time"][:_DATE_LENGTH]
+        key = (event["tenant_id"], event["event_type"], event["unit"], day), event.get("billable", True)
+        counts[key] = counts.get(key, 0) + 1
+        sums[key] = _EXACT.add(sums.get(key, Decimal(0)), event["quantity"])
+    return [_total(key, counts, sums) for key in sorted({key for key, _ in counts})]
+
+
+def add_up(*parts: Iterable[UsageTotal]) -> list[UsageTotal]:
+    """Totals from several places as one list, in the same order."""
+    found: dict[Key, UsageTotal] = {}
+    for total in (total for part in parts for total in part):
+        key = (total.tenant_id, total.meter, total.unit, total.day.isoformat())
+        found[key] = _plus(found[key], total) if key in found else total
+    return [found[key] for key in sorted(found)]
+
+
+def _total(key: Key, counts: dict[tuple[Key, bool], int], sums: dict[tuple[Key, bool], Decimal]) -> UsageTotal:
+    tenant_id, meter, unit, day = key
+    return UsageTotal(
+        tenant_id=TenantId(tenant_id),
+        meter=meter,
+        unit=unit,
+        day=date.fromisoformat(day),
+        events=counts.get((key, True), 0),
+        quantity=sums.get((key, True), Decimal(0)),
+        local_events=counts.get((key, False), 0),
+        local_quantity=sums.get((key, False), Decimal(0)),
+    )
+
+
+def _plus(one: UsageTotal, other: UsageTotal) -> UsageTotal:
+    return UsageTotal(
+        tenant_id=one.tenant_id,
+        meter=one.meter,
+        unit=one.unit,
+        day=one.day,
+        events=one.events + other.events,
+        quantity=_EXACT.add(one.quantity, other.quantity),
+        local_events=one.local_events + other.local_events,
+        local_quantity=_EXACT.add(one.local_quantity, other.local_quantity),
+    )

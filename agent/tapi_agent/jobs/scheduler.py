@@ -1,0 +1,98 @@
+"""Fires the jobs of the table. The only importer of apscheduler; knows nothing of what a job does."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from tapi_agent import telemetry
+from tapi_agent.jobs.triggers import FromNow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from apscheduler.events import JobEvent
+
+    from tapi_agent.jobs.table import Job
+    from tapi_agent.ports.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+STEP: Final = timedelta(seconds=2)
+"""A wall clock that moves this much against the monotonic clock within one look has been set, not slewed."""
+_OUTCOMES: Final = {
+    EVENT_JOB_EXECUTED: "ok",
+    EVENT_JOB_ERROR: "failed",
+    EVENT_JOB_MISSED: "missed",
+    EVENT_JOB_MAX_INSTANCES: "still_running",
+}
+
+
+class JobScheduler:
+    """Runs each job on its own interval, at most one instance of it at a time, missed runs merged into one."""
+
+    def __init__(self, jobs: Sequence[Job], *, clock: Clock, look: timedelta = timedelta(seconds=1)) -> None:
+        self._jobs = jobs
+        self._clock = clock
+        self._look = look
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            jobstores={"default": MemoryJobStore()},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._scheduler.add_listener(_count, sum(_OUTCOMES))
+
+    def start(self) -> None:
+        """Begin firing on the running event loop."""
+        for job in self._jobs:
+            self._scheduler.add_job(self._fire, _trigger(job), args=[job], id=job.name, name=job.name)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Fire nothing more; jobs under way are cancelled."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    async def watch_clock(self, on_step: Callable[[timedelta], object]) -> None:
+        """Until cancelled: after a wall-clock step, count every job's interval anew and call ``on_step(size)``.
+
+        Without it a backward step of a year would silence every job for a year.
+        """
+        offset = self._offset()
+        while True:
+            await asyncio.sleep(self._look.total_seconds())
+            step, offset = self._offset() - offset, self._offset()
+            if abs(step) >= STEP:
+                log.warning("clock.stepped", seconds=step.total_seconds())
+                self.reschedule()
+                on_step(step)
+
+    def reschedule(self) -> None:
+        """Let every job fire its ``first`` delay from now."""
+        for job in self._jobs:
+            self._scheduler.reschedule_job(job.name, trigger=_trigger(job))
+
+    async def _fire(self, job: Job) -> None:
+        wish = await job.verb()
+        if isinstance(wish, timedelta):
+            self._scheduler.reschedule_job(job.name, trigger=FromNow(interval=job.interval, first=wish))
+
+    def _offset(self) -> timedelta:
+        return timedelta(seconds=self._clock.wall().timestamp()) - self._clock.boottime()
+
+
+def _trigger(job: Job) -> FromNow:
+    return FromNow(interval=job.interval, first=job.first)
+
+
+def _count(event: JobEvent) -> None:
+    outcome = _OUTCOMES[event.code]
+    telemetry.JOB_RUNS.labels(job=event.job_id, outcome=outcome).inc()
+    if outcome != "ok":
+        log.error("job.failed", job=event.job_id, outcome=outcome, error=repr(getattr(event, "exception", None)))

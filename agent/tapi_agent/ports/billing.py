@@ -1,0 +1,82 @@
+"""The billing service, as the agent speaks to it. Values here are wire facts; judging them is the domain's.
+
+Every call but ``send_usage`` raises
+
+* ``UnavailableError`` when there was no answer that holds for any subject: connect, TLS, timeout, 5xx, 429, 408, 425,
+  401, 403, redirect, a reply that is not JSON (captive portal). ``retry_after`` carries the service's wish.
+* ``RejectedError`` (code ``not_found`` for 404, else ``bad_request``) when it holds for this request only.
+* ``IntegrityError`` when the reply is not of the contract's form (truncated, wrong types): no answer for this request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime, timedelta
+    from decimal import Decimal
+    from uuid import UUID
+
+    from tapi_agent.domain.delivery import UsageReply, WireBatch
+    from tapi_agent.domain.ids import CameraId, TenantId
+    from tapi_agent.domain.license import LicenseMode, LicenseStatus, Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseReply:
+    """POST /licenses/validate, parsed. ``packs`` as the service named them; a year ≤ 1970 has become no date."""
+
+    is_valid: bool
+    mode: LicenseMode
+    packs: tuple[str, ...]
+    valid_until: datetime | None
+    cameras_allowed: int | None
+    status: LicenseStatus | None = None
+    sequence: int | None = None
+    server_time: datetime | None = None
+    raw: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatReply:
+    """POST /heartbeat, parsed; the wish for the next one is not yet clamped."""
+
+    next_heartbeat: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """GET /usage/batches/{id}: what the service has stored; results by event id (accepted, duplicate, rejected)."""
+
+    batch_id: UUID
+    results: Mapping[UUID, str]
+
+
+class BillingService(Protocol):
+    """One remote billing service."""
+
+    async def health(self) -> None:
+        """GET /health: returns when the service answers ``healthy``."""
+        ...
+
+    async def validate(self, subject: Subject) -> LicenseReply:
+        """POST /licenses/validate for one camera, with the retries of 2-licensing (one try and three retries)."""
+        ...
+
+    async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:
+        """POST /heartbeat."""
+        ...
+
+    async def send_usage(self, batch: WireBatch) -> UsageReply:
+        """POST /usage/batch once, exactly ``batch.body`` under its key; failures are in the reply, never raised."""
+        ...
+
+    async def find_batch(self, batch_id: UUID) -> BatchRecord | None:
+        """GET /usage/batches/{id}; ``None`` when the service never stored it (404)."""
+        ...
+
+    async def usage_sums(self, tenant_id: TenantId, *, start: datetime, end: datetime) -> Mapping[str, Decimal]:
+        """GET /billing/usage/{tenant}: sums of quantity by reply field (``api_calls`` …), bounds inclusive."""
+        ...

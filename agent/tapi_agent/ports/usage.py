@@ -1,0 +1,236 @@
+"""Where usage waits and where it is kept: the spool on disk; ledger, batches and their fates in the database.
+
+The spool works without PostgreSQL; everything else is in it. Every call raises ``UnavailableError`` when its store
+gives no answer: nothing was decided, and the caller may repeat the call unchanged.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date, datetime, timedelta
+
+    from tapi_agent.domain.ambiguity import Span
+    from tapi_agent.domain.batch import Dialect, LeasedBatch
+    from tapi_agent.domain.bisection import RootTally
+    from tapi_agent.domain.ids import BatchId, EventId, StreamId, TenantId
+    from tapi_agent.domain.settlement import ServiceMemory, Settled
+    from tapi_agent.domain.usage import SpooledEvent, UsageEvent, UsageTotal
+
+
+class Spool(Protocol):
+    """The durable queue in front of the database."""
+
+    @property
+    def stream(self) -> StreamId | None:
+        """The stream its events are in; ``None`` while it cannot be opened."""
+        ...
+
+    @property
+    def drained_seq(self) -> int:
+        """Every seq up to here has been discarded."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """How many events wait."""
+        ...
+
+    @property
+    def newest(self) -> datetime | None:
+        """The latest trusted time in an id that ever came by; ``None`` before the first."""
+        ...
+
+    @property
+    def dedupe_floor(self) -> datetime:
+        """The oldest instant of which events are kept; it only rises."""
+        ...
+
+    async def append(self, events: Sequence[UsageEvent]) -> Sequence[int]:
+        """Keep the events; returns their seqs once they are on disk. All or none, but for a call that is cancelled."""
+        ...
+
+    async def head(self, limit: int) -> Sequence[SpooledEvent]:
+        """The oldest events, in order of seq."""
+        ...
+
+    async def discard(self, through: int) -> None:
+        """Forget every event up to and including seq ``through``: the database has them."""
+        ...
+
+    async def totals(self, *, after: int) -> Sequence[UsageTotal]:
+        """What waits behind seq ``after``, by tenant, meter and day."""
+        ...
+
+    async def filled(self) -> None:
+        """Return as soon as something waits."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What became of drained events: ``new`` rows, repeats of older ones, conflicts with them, ``dead`` refused rows.
+
+    Events that were drained before, by a call whose answer was lost, are in none of them.
+    """
+
+    new: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    dead: int = 0
+
+    def __add__(self, other: Kept) -> Kept:
+        """Both together."""
+        return Kept(
+            new=self.new + other.new,
+            duplicates=self.duplicates + other.duplicates,
+            conflicts=self.conflicts + other.conflicts,
+            dead=self.dead + other.dead,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What was counted, and up to which seq of the stream that was asked for it is in there."""
+
+    drained_seq: int
+    totals: Sequence[UsageTotal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """Events of this device by the stretch of their way, and the time in the id of the oldest one in no batch."""
+
+    pending: int
+    sealed: int
+    ambiguous: int
+    dead: int
+    oldest_pending_at: datetime | None
+
+
+class Ledger(Protocol):
+    """Every event that has left the spool, and what they add up to."""
+
+    async def keep(self, events: Sequence[SpooledEvent]) -> Kept:
+        """Take over events of one stream, in order; repeating the call changes nothing."""
+        ...
+
+    async def totals(
+        self, stream: StreamId | None, *, tenant_id: TenantId | None, since: date | None, until: date | None
+    ) -> Totals:
+        """What was counted, of one tenant or all, from day ``since`` to day ``until``, both included."""
+        ...
+
+    async def pending(self) -> Pending:
+        """How much of this device's usage is where."""
+        ...
+
+
+class Batches(Protocol):
+    """Batches on their way."""
+
+    async def due(self, *, limit: int, before: datetime) -> bool:
+        """Whether there is something to do: ``limit`` pending events, one recorded ``before``, a batch that is due."""
+        ...
+
+    async def seal(self, *, limit: int, max_bytes: int, dialect: Dialect) -> bool:
+        """Seal the oldest pending events of one of the device's streams; false when there are none."""
+        ...
+
+    async def lease(self, *, duration: timedelta) -> LeasedBatch | None:
+        """The oldest batch that is due, ours until ``duration`` has passed by the database's clock."""
+        ...
+
+    async def reclaim(self, *, dedupes: bool, quiet: timedelta) -> int:
+        """Take back what ended senders left: to be sent again if the service ``dedupes``, else ambiguous.
+
+        What became of an ambiguous one is not asked before ``quiet`` has passed: the request may still be under way.
+        """
+        ...
+
+    async def retry(self, batch: LeasedBatch, *, detail: str, delay: timedelta, nothing_stored: bool = False) -> None:
+        """The same bytes again, after ``delay``."""
+        ...
+
+    async def refuse(self, batch: LeasedBatch, *, detail: str) -> None:
+        """Its one event was refused alone."""
+        ...
+
+    async def doubt(self, batch: LeasedBatch, *, detail: str, delay: timedelta, partial: bool) -> None:
+        """Ambiguous."""
+        ...
+
+    async def replace(self, batch: LeasedBatch, *, parts: int, dialect: Dialect, detail: str) -> None:
+        """New batches of the same events in the place of this one."""
+        ...
+
+    async def settle(self, batch_id: BatchId, settled: Settled, *, delay: timedelta) -> bool:
+        """Write down what the service said; false when that had been done before."""
+        ...
+
+
+class Roots(Protocol):
+    """Batches that were split, with all that came of them."""
+
+    async def tally(self, root_id: BatchId) -> RootTally:
+        """What became of the events so far."""
+        ...
+
+    async def awaiting(self) -> Sequence[BatchId]:
+        """Roots with events that were refused alone and not yet decided about."""
+        ...
+
+    async def bury(self, root_id: BatchId) -> int:
+        """The events that were refused alone become dead letters; returns how many."""
+        ...
+
+    async def restore(self, root_id: BatchId, *, delay: timedelta) -> None:
+        """All that was not delivered goes back into one batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """An ambiguous batch; ``partial`` when the service said that it stored some of it, without saying which."""
+
+    batch_id: BatchId
+    root_id: BatchId
+    dialect: Dialect
+    event_ids: tuple[EventId, ...]
+    partial: bool
+    attempts: int
+
+
+class Doubts(Protocol):
+    """Ambiguous batches."""
+
+    async def due(self) -> Sequence[Doubt]:
+        """Those that may be asked about now, oldest first."""
+        ...
+
+    async def spans(self, batch_id: BatchId) -> Sequence[Span]:
+        """What is known of a batch's span of time, by tenant."""
+        ...
+
+    async def send_again(self, batch_id: BatchId, *, detail: str) -> None:
+        """The same bytes go out again."""
+        ...
+
+    async def ask_later(self, batch_id: BatchId, *, delay: timedelta) -> None:
+        """Nothing could be found out."""
+        ...
+
+
+class Memory(Protocol):
+    """What has been learned of billing services, by their address."""
+
+    async def recall(self, service: str) -> ServiceMemory:
+        """What is known of a service; of a new one, nothing."""
+        ...
+
+    async def remember(self, service: str, memory: ServiceMemory) -> None:
+        """Keep it in place of what was known before."""
+        ...

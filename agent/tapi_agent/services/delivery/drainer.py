@@ -1,0 +1,39 @@
+"""Moves events from the spool into the database, a thousand at a time, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tapi_agent import telemetry
+
+if TYPE_CHECKING:
+    from tapi_agent.ports.usage import Ledger, Spool
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE: Final = 1000
+
+
+class Drainer:
+    """One at a time: events leave the spool when the database has them, and not before."""
+
+    def __init__(self, *, spool: Spool, ledger: Ledger) -> None:
+        self._spool = spool
+        self._ledger = ledger
+        self._lock = asyncio.Lock()
+
+    async def drain(self) -> int:
+        """Until the spool is empty; returns how many events left it. Raises ``UnavailableError`` of either store."""
+        drained = 0
+        async with self._lock:
+            while events := await self._spool.head(_AT_ONCE):
+                kept = await self._ledger.keep(events)
+                await self._spool.discard(events[-1].seq)
+                drained += len(events)
+                if lost := kept.conflicts + kept.dead:
+                    telemetry.USAGE_DEAD_LETTERS.inc(lost)
+                    log.error("usage.dead_letters", conflicts=kept.conflicts, unstorable=kept.dead)
+        return drained

@@ -1,0 +1,100 @@
+"""Finds out what became of ambiguous batches, by asking the service; nothing is sent again on a guess.
+
+A service that dedupes may simply be sent the same bytes. Any other is asked for the batch by its id, in case it is one
+of which nobody knows that yet, and then for its sums.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from tapi_agent.domain.ambiguity import Storage, weigh
+from tapi_agent.domain.answers import Outcome, Result
+from tapi_agent.domain.batch import Dialect
+from tapi_agent.domain.delivery import settled_by
+from tapi_agent.domain.errors import IntegrityError, RejectedError, UnavailableError
+from tapi_agent.domain.settlement import Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tapi_agent.domain.ambiguity import Span
+    from tapi_agent.domain.settlement import ServiceMemory
+    from tapi_agent.ports.billing import BillingService
+    from tapi_agent.ports.usage import Doubt
+    from tapi_agent.services.delivery.settler import Settler
+    from tapi_agent.services.delivery.sink import Sink
+    from tapi_agent.services.delivery.terms import DeliveryTerms, UsageStores
+
+log = structlog.get_logger(__name__)
+
+
+class Inquiry:
+    """Resolves doubts about batches, or leaves them held."""
+
+    def __init__(
+        self, *, stores: UsageStores, billing: BillingService, terms: DeliveryTerms, sink: Sink, settler: Settler
+    ) -> None:
+        self._stores = stores
+        self._billing = billing
+        self._terms = terms
+        self._sink = sink
+        self._settler = settler
+
+    async def resolve_all(self, memory: ServiceMemory) -> None:
+        """Take up every doubt that is due."""
+        for doubt in await self._stores.doubts.due():
+            await self._resolve(doubt, memory)
+
+    async def _resolve(self, doubt: Doubt, memory: ServiceMemory) -> None:
+        if memory.dedupes and doubt.dialect is Dialect.EXTENDED:
+            await self._send_again(doubt, "the service dedupes")
+            return
+        spans = await self._stores.doubts.spans(doubt.batch_id)
+        try:
+            found = await self._ask(doubt, spans)
+        except UnavailableError:
+            await self._ask_later(doubt)
+        except (RejectedError, IntegrityError) as error:
+            log.info("usage.inquiry_failed", batch=str(doubt.batch_id), error=str(error))
+            await self._act(doubt, Storage.UNDECIDED)
+        else:
+            await self._act(doubt, found)
+
+    async def _ask(self, doubt: Doubt, spans: Sequence[Span]) -> Settled | Storage:
+        """What the service says: results by id if it knows the batch, else what its sums tell."""
+        if doubt.dialect is Dialect.EXTENDED and (record := await self._billing.find_batch(doubt.batch_id)):
+            results = {event_id: Result(outcome=Outcome(word)) for event_id, word in record.results.items()}
+            return settled_by(results, doubt.event_ids)
+        sums = [
+            (span, await self._billing.usage_sums(span.tenant_id, start=span.first, end=span.last)) for span in spans
+        ]
+        return weigh(sums, partial=doubt.partial)
+
+    async def _act(self, doubt: Doubt, found: Settled | Storage) -> None:
+        match found:
+            case Settled():
+                await self._settle(doubt, found)
+            case Storage.STORED:
+                await self._settle(doubt, Settled(synced=frozenset(doubt.event_ids)))
+            case Storage.NOT_STORED:
+                await self._send_again(doubt, "the sums of the service are without it")
+            case Storage.UNDECIDED if self._terms.resend_unknown and not doubt.partial:
+                await self._send_again(doubt, "nothing could be found out; BILLING_CLASSIC_UNKNOWN=retry")
+            case Storage.UNDECIDED:
+                await self._ask_later(doubt)
+
+    async def _settle(self, doubt: Doubt, settled: Settled) -> None:
+        log.info("usage.doubt_settled", batch=str(doubt.batch_id), synced=len(settled.synced))
+        await self._stores.batches.settle(doubt.batch_id, settled, delay=self._sink.wait(doubt.attempts))
+        if doubt.root_id != doubt.batch_id:
+            await self._settler.judge(doubt.root_id)
+
+    async def _ask_later(self, doubt: Doubt) -> None:
+        await self._stores.doubts.ask_later(doubt.batch_id, delay=self._sink.wait(doubt.attempts))
+
+    async def _send_again(self, doubt: Doubt, reason: str) -> None:
+        log.info("usage.doubt_resent", batch=str(doubt.batch_id), reason=reason)
+        await self._stores.doubts.send_again(doubt.batch_id, detail=reason)

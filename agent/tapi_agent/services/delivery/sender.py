@@ -1,0 +1,91 @@
+"""Takes one batch after the other to the billing service. No transaction is open while a request is under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tapi_agent.domain.batch import Dialect
+from tapi_agent.domain.delivery import Known, WireBatch, read_reply
+from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.settlement import PauseReason, Retry, ServiceMemory, Settled, Settlement
+from tapi_agent.services.connectivity import BILLING
+
+if TYPE_CHECKING:
+    from tapi_agent.domain.batch import LeasedBatch
+    from tapi_agent.ports.billing import BillingService
+    from tapi_agent.services.connectivity import Connectivity
+    from tapi_agent.services.delivery.settler import Settler
+    from tapi_agent.services.delivery.terms import DeliveryTerms, UsageStores
+
+_NO_LINK = (PauseReason.UNREACHABLE, PauseReason.TLS)
+
+
+class Sender:
+    """One batch at a time; ``memory`` is what is known of the service."""
+
+    def __init__(
+        self,
+        *,
+        stores: UsageStores,
+        billing: BillingService,
+        connectivity: Connectivity,
+        terms: DeliveryTerms,
+        settler: Settler,
+    ) -> None:
+        self._stores = stores
+        self._billing = billing
+        self._connectivity = connectivity
+        self._terms = terms
+        self._settler = settler
+        self._owed: tuple[LeasedBatch, Settlement] | None = None
+        self.memory = ServiceMemory()
+
+    async def begin(self) -> None:
+        """Before a round: write down what could not be written down, take back what ended senders left."""
+        self.memory = await self._stores.memory.recall(self._terms.service)
+        await self._settle_owed()
+        await self._stores.batches.reclaim(dedupes=self.memory.dedupes, quiet=self._terms.quiet)
+
+    async def next(self) -> LeasedBatch | None:
+        """The oldest batch that is due; when none is, a new one of what is pending; ``None`` when nothing is."""
+        batch = await self._stores.batches.lease(duration=self._terms.lease)
+        if batch is None and await self._seal():
+            batch = await self._stores.batches.lease(duration=self._terms.lease)
+        return batch
+
+    async def deliver(self, batch: LeasedBatch) -> Settlement:
+        """Send a leased batch and write down what became of it."""
+        reply = await self._billing.send_usage(
+            WireBatch(batch_id=batch.batch_id, body=batch.body, dialect=batch.dialect)
+        )
+        dedupes = self.memory.dedupes and batch.dialect is Dialect.EXTENDED
+        settlement = read_reply(
+            reply, batch, Known(dedupes=dedupes, may_fall_back=self._terms.dialect is None and not dedupes)
+        )
+        self._tell_connectivity(settlement)
+        self._owed = batch, settlement
+        await self._settle_owed()
+        return settlement
+
+    async def _settle_owed(self) -> None:
+        """A reply that was heard is kept until the database has it: asking again could bill twice."""
+        if self._owed:
+            batch, settlement = self._owed
+            self.memory = await self._settler.carry_out(batch, settlement, self.memory)
+            self._owed = None
+
+    async def _seal(self) -> bool:
+        return await self._stores.batches.seal(
+            limit=self._terms.batch_size,
+            max_bytes=self.memory.max_bytes,
+            dialect=self._terms.dialect or self.memory.dialect,
+        )
+
+    def _tell_connectivity(self, settlement: Settlement) -> None:
+        match settlement:
+            case Settled():
+                self._connectivity.succeeded(BILLING)
+            case Retry(pause=pause) if pause and pause.reason in _NO_LINK:
+                self._connectivity.failed(BILLING, UnavailableError(pause.detail, fix=pause.reason.fix))
+            case _:
+                return

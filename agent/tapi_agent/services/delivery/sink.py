@@ -1,0 +1,68 @@
+"""The link to the billing service as sending sees it: when to try, when to rest, and whether a person should look.
+
+Remembers nothing across a restart: the first try tells.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from tapi_agent.domain.backoff import full_jitter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tapi_agent.domain.settlement import Pause
+    from tapi_agent.services.delivery.terms import DeliveryTerms
+
+log = structlog.get_logger(__name__)
+
+_ENTROPY: Final = 7
+_LONGEST_WISH: Final = timedelta(hours=1)
+"""Of what a service may ask for in Retry-After; a mistake in it must not silence a box for a year."""
+
+
+class Sink:
+    """Rests after failures; ``monotonic`` in seconds."""
+
+    def __init__(
+        self, *, terms: DeliveryTerms, monotonic: Callable[[], float], entropy: Callable[[int], bytes]
+    ) -> None:
+        self._terms = terms
+        self._monotonic = monotonic
+        self._entropy = entropy
+        self._failures = 0
+        self._until = 0.0
+        self.pause: Pause | None = None
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing should be sent right now."""
+        return self._monotonic() < self._until
+
+    def delivered(self) -> None:
+        """The service has taken something."""
+        if self.pause:
+            log.info("usage.resumed", reason=self.pause.reason)
+        self.pause, self._failures, self._until = None, 0, 0.0
+
+    def failed(self, *, retry_after: timedelta | None, pause: Pause | None) -> None:
+        """It took nothing, and would take no other batch either."""
+        if pause and (self.pause is None or self.pause.reason is not pause.reason):
+            log.error("usage.paused", reason=pause.reason, detail=pause.detail, fix=pause.reason.fix)
+        self.pause = pause or self.pause
+        self._failures += 1
+        self._until = self._monotonic() + self.wait(self._failures, retry_after).total_seconds()
+
+    def wake(self) -> None:
+        """Something has changed: try now. A pause stays until something is delivered."""
+        self._until = 0.0
+
+    def wait(self, failures: int, retry_after: timedelta | None = None) -> timedelta:
+        """How long to wait after so many failures: full jitter, and at least what the service asks for."""
+        first, longest = self._terms.first_wait, self._terms.longest_wait
+        jittered = full_jitter(failures, first=first, limit=longest, entropy=self._entropy(_ENTROPY))
+        return max(jittered, min(retry_after or timedelta(0), _LONGEST_WISH))

@@ -1,0 +1,149 @@
+"""Recording usage: an event is checked, gets its id, and is durable in the spool before anyone is told.
+
+Works without PostgreSQL, without Redis and in every license state. What becomes of the events is ``delivery``'s. Called
+by the API, the ASGI middleware and the plugins that sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tapi_agent.domain.errors import InvalidInputError, UnavailableError
+from tapi_agent.domain.event_time import Moment
+from tapi_agent.domain.ids import EPOCH
+from tapi_agent.domain.tally import add_up
+from tapi_agent.domain.usage_draft import Intake, read_draft
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import date
+
+    from tapi_agent.domain.ids import DeviceId, EventId, TenantId
+    from tapi_agent.domain.usage import Meter, UsageEvent, UsageTotal
+    from tapi_agent.ports.clock import TrustedClock
+    from tapi_agent.ports.usage import Ledger, Spool, Totals
+
+_ENTROPY: Final = 10
+_MORE_LOOKS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An acknowledged event: durable as seq ``seq`` of this agent's stream. A repeat of an event has the same id."""
+
+    event_id: EventId
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSummary:
+    """What was counted, by tenant, meter and UTC day of event_time: the database's totals and what is still spooled.
+
+    ``complete`` is false while PostgreSQL gives no answer: then only what still waits in the spool is in it.
+    """
+
+    rows: Sequence[UsageTotal]
+    spooled: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """Which totals a summary is to show."""
+
+    tenant_id: TenantId | None
+    since: date | None
+    until: date | None
+
+    def wants(self, total: UsageTotal) -> bool:
+        return (
+            (self.tenant_id is None or total.tenant_id == self.tenant_id)
+            and (self.since is None or total.day >= self.since)
+            and (self.until is None or total.day <= self.until)
+        )
+
+
+class Metering:
+    """Records usage of the given ``meters``; ``default_tenant`` stands in for events that name none."""
+
+    def __init__(  # noqa: PLR0913 - all by name
+        self,
+        *,
+        spool: Spool,
+        ledger: Ledger,
+        meters: Mapping[str, Meter],
+        clock: TrustedClock,
+        device_id: DeviceId,
+        default_tenant: TenantId | None,
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._spool = spool
+        self._ledger = ledger
+        self._intake = Intake(meters=meters, device_id=device_id, default_tenant=default_tenant)
+        self._clock = clock
+        self._entropy = entropy
+        self._newest = EPOCH
+
+    async def record(self, draft: object) -> Recorded:
+        """Record one event; it is durable when this returns.
+
+        Raises ``InvalidInputError`` naming the field that is wrong, ``UnavailableError`` when the disk takes nothing.
+        """
+        event = read_draft(draft, self._intake, self._moment())
+        (seq,) = await self._spool.append([event])
+        return Recorded(event_id=event.event_id, seq=seq)
+
+    async def record_many(self, drafts: Sequence[object]) -> Sequence[Recorded | InvalidInputError]:
+        """Record a list: for each draft, in order, what ``record`` would have returned or why it is refused.
+
+        The good ones are kept, all together or, with ``UnavailableError``, none.
+        """
+        readings = [self._read(draft) for draft in drafts]
+        events = [reading for reading in readings if not isinstance(reading, InvalidInputError)]
+        seqs = iter(await self._spool.append(events) if events else ())
+        return [_recorded(reading, seqs) for reading in readings]
+
+    async def summary(
+        self, tenant_id: TenantId | None = None, *, since: date | None = None, until: date | None = None
+    ) -> UsageSummary:
+        """What was counted, of one tenant or all, from day ``since`` to day ``until``, both included.
+
+        Ledger and spool are looked at one after the other; if events have moved between the two looks, once more.
+        """
+        return await self._look(_Asked(tenant_id=tenant_id, since=since, until=until), more=_MORE_LOOKS)
+
+    async def _look(self, asked: _Asked, *, more: int) -> UsageSummary:
+        counted = await self._counted(asked)
+        drained_seq = counted.drained_seq if counted else 0
+        waiting = filter(asked.wants, await self._spool.totals(after=drained_seq))
+        if counted and more and self._spool.drained_seq > drained_seq:
+            return await self._look(asked, more=more - 1)
+        rows = add_up(counted.totals if counted else (), waiting)
+        return UsageSummary(rows=rows, spooled=self._spool.depth, complete=counted is not None)
+
+    async def _counted(self, asked: _Asked) -> Totals | None:
+        """What the database has; ``None`` while it gives no answer."""
+        try:
+            return await self._ledger.totals(
+                self._spool.stream, tenant_id=asked.tenant_id, since=asked.since, until=asked.until
+            )
+        except UnavailableError:
+            return None
+
+    def _read(self, draft: object) -> UsageEvent | InvalidInputError:
+        try:
+            return read_draft(draft, self._intake, self._moment())
+        except InvalidInputError as error:
+            return error
+
+    def _moment(self) -> Moment:
+        """Now, but never before an id that has been given, in this run or an earlier one."""
+        self._newest = max(self._clock.now(), self._newest, self._spool.newest or EPOCH)
+        return Moment(now=self._newest, floor=self._spool.dedupe_floor, entropy=self._entropy(_ENTROPY))
+
+
+def _recorded(reading: UsageEvent | InvalidInputError, seqs: Iterator[int]) -> Recorded | InvalidInputError:
+    if isinstance(reading, InvalidInputError):
+        return reading
+    return Recorded(event_id=reading.event_id, seq=next(seqs))

@@ -1,0 +1,39 @@
+"""What the agent says of itself while it runs: log lines and metrics. The bottom layer: it imports nothing of ours."""
+
+from __future__ import annotations
+
+from tapi_agent.telemetry.logs import LogFile, configure
+from tapi_agent.telemetry.metrics import (
+    CACHE_HITS,
+    DEPENDENCY_UP,
+    EXPOSITION_TYPE,
+    JOB_RUNS,
+    LICENSE_CAMERAS,
+    LICENSE_REFRESHES,
+    LICENSE_TRANSITIONS,
+    PLUGIN_FAILURES,
+    SPOOL_EVENTS,
+    USAGE_BATCHES,
+    USAGE_DEAD_LETTERS,
+    exposition,
+)
+from tapi_agent.telemetry.redaction import redacted, redacted_text
+
+__all__ = [
+    "CACHE_HITS",
+    "DEPENDENCY_UP",
+    "EXPOSITION_TYPE",
+    "JOB_RUNS",
+    "LICENSE_CAMERAS",
+    "LICENSE_REFRESHES",
+    "LICENSE_TRANSITIONS",
+    "PLUGIN_FAILURES",
+    "SPOOL_EVENTS",
+    "USAGE_BATCHES",
+    "USAGE_DEAD_LETTERS",
+    "LogFile",
+    "configure",
+    "exposition",
+    "redacted",
+    "redacted_text",
+]

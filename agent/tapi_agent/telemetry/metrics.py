@@ -1,0 +1,38 @@
+"""Every metric, defined once, with fixed labels. Who counts imports the name; a label never holds a customer's id."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+EXPOSITION_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+REGISTRY: Final = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+
+LICENSE_CAMERAS: Final = Gauge("tapi_license_cameras", "Cameras by license state.", ("state",), registry=REGISTRY)
+LICENSE_TRANSITIONS: Final = Counter(
+    "tapi_license_transitions", "Changes of a subject's license state.", ("old", "new"), registry=REGISTRY
+)
+LICENSE_REFRESHES: Final = Counter(
+    "tapi_license_refresh", "Attempts to hear the billing service on a subject.", ("outcome",), registry=REGISTRY
+)
+CACHE_HITS: Final = Counter("tapi_cache_hits", "License reads by the tier that answered.", ("tier",), registry=REGISTRY)
+SPOOL_EVENTS: Final = Gauge("tapi_spool_events", "Recorded events not yet in PostgreSQL.", registry=REGISTRY)
+USAGE_BATCHES: Final = Counter("tapi_usage_batches", "Batches by what became of them.", ("outcome",), registry=REGISTRY)
+USAGE_DEAD_LETTERS: Final = Counter(
+    "tapi_usage_dead_letters", "Events that cannot be billed and wait for the operator.", registry=REGISTRY
+)
+DEPENDENCY_UP: Final = Gauge(
+    "tapi_dependency_up", "1 when the dependency answered last, 0 when not.", ("dependency",), registry=REGISTRY
+)
+JOB_RUNS: Final = Counter("tapi_job_runs", "Scheduled runs.", ("job", "outcome"), registry=REGISTRY)
+PLUGIN_FAILURES: Final = Counter(
+    "tapi_plugin_failures", "Calls in which a plugin raised or ran out of time.", ("plugin",), registry=REGISTRY
+)
+
+
+def exposition() -> bytes:
+    """All of them in the Prometheus text format, to be served as ``EXPOSITION_TYPE``."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,56 @@
+"""What the end-to-end tests share: settings of a test agent, the oracle's list of acknowledged events, waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tapi_agent.testing.wait import wait_until
+
+if TYPE_CHECKING:
+    from collections import Counter
+
+    from tapi_agent.sandbox.process import SandboxProcess
+    from tapi_agent.testing.agent import AgentProcess
+
+BACKLOG = ("spooled", "pending", "sealed", "ambiguous")
+
+
+def settings_for(service: SandboxProcess, **more: str) -> dict[str, str]:
+    return {
+        "TENANT_ID": service.tenant,
+        "EDGE_DEVICE_ID": "box-1",
+        "CAMERA_IDS": "cam-01,cam-02",
+        "BILLING_SERVICE_URL": f"{service.url}/api/v1",
+        "BILLING_API_KEY": service.api_key,
+        "BILLING_TIMEOUT_MS": "1000",
+        "BILLING_MAX_RETRIES": "0",
+        "CONNECTIVITY_PROBE_SECONDS": "0.2",
+        "USAGE_SYNC_INTERVAL_MINUTES": "0.02",
+        **more,
+    }
+
+
+def record(agent: AgentProcess, count: int = 10, **fields: Any) -> list[str]:
+    """Event ids the agent has acknowledged."""
+    with agent.client() as client:
+        return [client.record("api_call", 1, camera_id="cam-01", **fields)["event_id"] for _ in range(count)]
+
+
+def all_up(status: dict[str, Any]) -> bool:
+    return all(one["up"] for one in status["dependencies"])
+
+
+def settle(agent: AgentProcess, *, within: float = 30) -> None:
+    """Wait until nothing is on its way."""
+    with agent.client(timeout=60) as client:
+
+        def empty() -> bool:
+            client.flush()
+            usage = client.status()["usage"]
+            return not any(usage[name] for name in BACKLOG)
+
+        wait_until(empty, within=within, what="backlog delivered")
+
+
+def billed(service: SandboxProcess) -> Counter[str]:
+    return service.admin.times_billed()

@@ -1,0 +1,247 @@
+"""A whole agent behind its real sockets, in this process: real services, a billing service and license tiers in memory.
+
+It lives in an event loop of its own thread, so that blocking clients (the client library, the CLI) can speak to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+import threading
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import httpx
+import pytest
+
+from tapi_agent.adapters.postgres.pool import Database
+from tapi_agent.adapters.postgres.usage import PostgresLedger
+from tapi_agent.adapters.postgres.usage_batches import PostgresBatches
+from tapi_agent.adapters.postgres.usage_doubts import PostgresDoubts, PostgresServiceMemory
+from tapi_agent.adapters.postgres.usage_roots import PostgresRoots
+from tapi_agent.adapters.postgres.usage_sealing import BatchIds
+from tapi_agent.adapters.signing import DeviceKey, DeviceSealer
+from tapi_agent.adapters.spool.spool import SqliteSpool
+from tapi_agent.api.app import create_app
+from tapi_agent.api.context import Context
+from tapi_agent.api.listen import bind_tcp, bind_unix
+from tapi_agent.api.server import LocalServer
+from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.features import Tier
+from tapi_agent.domain.ids import TENANT, DeviceId, TenantId
+from tapi_agent.domain.license import LicenseMode, Subject
+from tapi_agent.plugin.host import PluginHost
+from tapi_agent.services.connectivity import POSTGRES, Connectivity
+from tapi_agent.services.delivery import Delivery, DeliveryTerms, UsageStores
+from tapi_agent.services.entitlements import Entitlements
+from tapi_agent.services.heartbeat import Heartbeat
+from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
+from tapi_agent.services.metering import Metering
+from tapi_agent.services.timekeeping import Timekeeper
+from tapi_agent.testing.billing import FakeBilling
+from tapi_agent.testing.clock import START, FakeClock
+from tapi_agent.testing.licenses import Announcements, MemoryEvidence, MemoryLicenseLog, MemoryMark, MemoryRoster
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine, Iterator
+
+    from starlette.types import ASGIApp
+
+TOKEN: Final = "t0ken"
+DEVICE: Final = DeviceId("box-1")
+ACME: Final = TenantId("acme")
+NO_DATABASE: Final = "host=/nonexistent connect_timeout=1"
+TIERS: Final = {
+    LicenseMode.TRIAL: Tier.PROFESSIONAL,
+    LicenseMode.BASE: Tier.PROFESSIONAL,
+    LicenseMode.ENTERPRISE: Tier.PROFESSIONAL,
+    LicenseMode.UNLICENSED: Tier.BASIC,
+}
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class LiveAgent:
+    """The agent and what a test may do to it: turn its clock, speak to its services inside ``run``."""
+
+    socket: Path
+    port: int
+    loop: asyncio.AbstractEventLoop
+    context: Context
+    billing: FakeBilling
+    machine: FakeClock
+    spool: SqliteSpool
+
+    def run(self, work: Coroutine[object, object, T]) -> T:
+        """Do something in the agent's own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def http(self) -> httpx.Client:
+        """HTTP over the Unix socket."""
+        return httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://localhost", timeout=10
+        )
+
+    def raw(self, request: bytes) -> bytes:
+        """Bytes to the Unix socket and back, until the agent hangs up."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(10)
+            connection.connect(str(self.socket))
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp, *sockets: socket.socket) -> AsyncIterator[None]:
+    server = LocalServer(app)
+    task = asyncio.create_task(server.serve(sockets=list(sockets)))
+    try:
+        while not server.started:
+            await asyncio.sleep(0)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+@asynccontextmanager
+async def living(folder: Path, dsn: str, settings: dict[str, object]) -> AsyncIterator[LiveAgent]:
+    machine, billing = FakeClock(), FakeBilling()
+    clock = Timekeeper(clock=machine, store=MemoryMark())
+    connectivity = Connectivity(clock=clock, billing=billing)
+    plugins = PluginHost()
+    declared = plugins.load()
+    licensing = Licensing(
+        around=Surroundings(
+            tenant=Subject(device_id=DEVICE, tenant_id=ACME, camera_id=TENANT),
+            policy=LicensePolicy(),
+            billing=billing,
+            connectivity=connectivity,
+            clock=clock,
+            machine=machine,
+            entropy=os.urandom,
+        ),
+        tiers=[MemoryEvidence("file")],
+        sealer=DeviceSealer(DeviceKey(bytes(32))),
+        roster=MemoryRoster(),
+        edge_log=MemoryLicenseLog(),
+        publisher=Announcements(),
+    )
+    database = Database(dsn=dsn, connect_timeout=timedelta(seconds=3))
+    spool = SqliteSpool(folder / "usage.db", floor=START - timedelta(days=30))
+    ids = BatchIds(clock=clock, entropy=os.urandom)
+    ledger = PostgresLedger(database=database, device_id=DEVICE)
+    context = Context(
+        version="1.2.3",
+        device_id=DEVICE,
+        tenant_id=ACME,
+        licensing=licensing,
+        entitlements=Entitlements(
+            catalog=declared.catalog, licensing=licensing, clock=clock, monotonic=machine.monotonic, tiers=TIERS
+        ),
+        metering=Metering(
+            spool=spool,
+            ledger=ledger,
+            meters=declared.meters,
+            clock=clock,
+            device_id=DEVICE,
+            default_tenant=ACME,
+            entropy=os.urandom,
+        ),
+        delivery=Delivery(
+            stores=UsageStores(
+                spool=spool,
+                ledger=ledger,
+                batches=PostgresBatches(database=database, device_id=DEVICE, ids=ids),
+                roots=PostgresRoots(database=database, ids=ids),
+                doubts=PostgresDoubts(database=database),
+                memory=PostgresServiceMemory(database=database),
+            ),
+            billing=billing,
+            connectivity=connectivity,
+            clock=clock,
+            monotonic=machine.monotonic,
+            entropy=os.urandom,
+            device_id=DEVICE,
+            terms=DeliveryTerms(service="http://billing.example/api/v1"),
+        ),
+        connectivity=connectivity,
+        heartbeat=Heartbeat(
+            billing=billing,
+            connectivity=connectivity,
+            tenant_id=ACME,
+            tier="basic",
+            cameras=licensing.cameras,
+            interval=timedelta(minutes=15),
+            entropy=os.urandom,
+        ),
+        clock=clock,
+        plugins=plugins.report,
+        problems=["TENANT_ID is too nice"],
+        token=TOKEN,
+    )
+    context = replace(context, **settings)
+    await licensing.start()
+    await database.open()
+    await spool.open()
+    if dsn == NO_DATABASE:
+        connectivity.failed(POSTGRES, UnavailableError("no PostgreSQL in this test", fix="none"))
+    tcp = bind_tcp(0)
+    port = tcp.getsockname()[1]
+    async with serving(create_app(context), bind_unix(folder / "s", group=None), tcp):
+        yield LiveAgent(
+            socket=folder / "s",
+            port=port,
+            loop=asyncio.get_running_loop(),
+            context=context,
+            billing=billing,
+            machine=machine,
+            spool=spool,
+        )
+    billing.online()
+    await licensing.stop()
+    await spool.close()
+    await database.close()
+    plugins.close()
+
+
+@contextmanager
+def agent_in_thread(dsn: str = NO_DATABASE, **settings: object) -> Iterator[LiveAgent]:
+    """A ``LiveAgent`` while the block lasts; ``settings`` replace those of its ``Context``."""
+    with tempfile.TemporaryDirectory(prefix="ta-", dir="/tmp") as folder, asyncio.Runner() as runner:
+        stage = living(Path(folder), dsn, settings)
+        live = runner.run(stage.__aenter__())
+        thread = threading.Thread(target=live.loop.run_forever, name="agent")
+        thread.start()
+        try:
+            yield live
+        finally:
+            live.loop.call_soon_threadsafe(live.loop.stop)
+            thread.join()
+            runner.run(stage.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def live() -> Iterator[LiveAgent]:
+    """An agent whose PostgreSQL is down."""
+    with agent_in_thread() as agent:
+        yield agent
+
+
+@pytest.fixture
+def full(database_dsn: str) -> Iterator[LiveAgent]:
+    """An agent with everything up."""
+    with agent_in_thread(database_dsn) as agent:
+        yield agent
+
+
+@pytest.fixture
+def http(live: LiveAgent) -> Iterator[httpx.Client]:
+    """HTTP to ``live``."""
+    with live.http() as client:
+        yield client

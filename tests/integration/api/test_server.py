@@ -1,0 +1,174 @@
+"""The socket and what lies below the routes, spoken to in raw bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from starlette.responses import JSONResponse
+
+from tapi_agent.api import server as server_module
+from tapi_agent.api.guard import Guard
+from tapi_agent.api.listen import bind_tcp, bind_unix
+from tapi_agent.api.server import LocalServer
+from tapi_agent.domain.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import AsyncIterator
+
+TOKEN = "t0ken"
+
+
+async def show_peer(scope, receive, send) -> None:
+    peer = scope["state"]["peer"]
+    await JSONResponse({"uid": peer.uid, "gids": sorted(peer.gids), "tcp": peer.tcp})(scope, receive, send)
+
+
+@pytest.fixture
+def folder():
+    with tempfile.TemporaryDirectory(prefix="ta-", dir="/tmp") as path:
+        yield Path(path)
+
+
+@contextlib.asynccontextmanager
+async def running(server: LocalServer, *sockets: socket.socket) -> AsyncIterator[None]:
+    task = asyncio.create_task(server.serve(sockets=list(sockets)))
+    try:
+        while not server.started:
+            await asyncio.sleep(0)
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+@contextlib.asynccontextmanager
+async def serving(*sockets: socket.socket) -> AsyncIterator[None]:
+    async with running(LocalServer(Guard(show_peer, token=TOKEN, version="1.2.3", generation=lambda: 7)), *sockets):
+        yield
+
+
+async def exchange(path: Path, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(request)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer
+
+
+def body_of(answer: bytes) -> dict:
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+
+
+async def test_the_kernel_says_who_asks_and_replies_are_stamped(folder: Path) -> None:
+    async with serving(bind_unix(folder / "s", group=None)):
+        answer = await exchange(folder / "s", GET + b"\r\n")
+    assert body_of(answer)["uid"] == os.geteuid()
+    assert set(os.getgroups()) <= set(body_of(answer)["gids"])
+    assert b"tapi-version: 1.2.3\r\n" in answer
+    assert b"tapi-generation: 7\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        (b"Origin: http://evil.example\r\n", 403, "browser_request"),
+        (b"Origin: null\r\n", 403, "browser_request"),
+        (b"Referer: http://evil.example/x\r\n", 403, "browser_request"),
+        (b"X: " + b"a" * 17_000 + b"\r\n", 431, "header_too_large"),
+    ],
+    ids=["origin", "null origin", "referer", "long header in one piece"],
+)
+async def test_the_guard_refuses(folder: Path, headers: bytes, status: int, code: str) -> None:
+    async with serving(bind_unix(folder / "s", group=None)):
+        answer = await exchange(folder / "s", GET + headers + b"\r\n")
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert body_of(answer)["code"] == code
+    assert body_of(answer)["fix"]
+
+
+async def test_headers_that_never_end_are_431(folder: Path) -> None:
+    async with serving(bind_unix(folder / "s", group=None)):
+        answer = await exchange(folder / "s", GET + b"X: " + b"a" * 20_000)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_what_is_not_http_is_400(folder: Path) -> None:
+    async with serving(bind_unix(folder / "s", group=None)):
+        answer = await exchange(folder / "s", b"\x16\x03\x01 hello\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"", b"GET / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc"],
+    ids=["silent", "half a line", "half a body"],
+)
+async def test_a_request_that_does_not_arrive_is_given_up(
+    folder: Path, request_: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "RECEIVE_SECONDS", 0.2)
+
+    async def swallow(scope, receive, send) -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    async with running(LocalServer(swallow), bind_unix(folder / "s", group=None)):
+        answer = await exchange(folder / "s", request_)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_tcp_needs_the_token_and_a_loopback_host(folder: Path) -> None:
+    listener = bind_tcp(0)
+    port = listener.getsockname()[1]
+
+    async def ask(headers: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET / HTTP/1.1\r\nConnection: close\r\n{headers}\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        return answer
+
+    async with serving(listener):
+        assert (await ask("Host: localhost\r\n")).startswith(b"HTTP/1.1 401 ")
+        assert (await ask("Host: localhost\r\nAuthorization: Bearer wrong\r\n")).startswith(b"HTTP/1.1 401 ")
+        assert (await ask(f"Host: evil.example\r\nAuthorization: Bearer {TOKEN}\r\n")).startswith(b"HTTP/1.1 403 ")
+        good = await ask(f"Host: localhost:{port}\r\nAuthorization: Bearer {TOKEN}\r\n")
+    assert body_of(good)["tcp"] is True
+
+
+def test_the_socket_is_0660_and_a_dead_one_is_replaced(folder: Path) -> None:
+    path = folder / "s"
+    bind_unix(path, group="no-such-group").close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    with bind_unix(path, group=None) as listener:
+        assert listener.getsockname()
+        assert [entry.name for entry in folder.iterdir()] == ["s"]
+
+
+def test_a_living_socket_is_not_taken(folder: Path) -> None:
+    with bind_unix(folder / "s", group=None), pytest.raises(ConfigurationError, match="another agent already answers"):
+        bind_unix(folder / "s", group=None)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [(Path("/tmp") / ("x" * 120), "longer than 100 bytes"), (Path("/proc/agent.sock"), "cannot listen")],
+    ids=["too long", "not writable"],
+)
+def test_an_unusable_path_is_a_configuration_error(path: Path, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        bind_unix(path, group=None)
+    assert caught.value.fix

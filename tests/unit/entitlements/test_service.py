@@ -1,0 +1,342 @@
+"""The table of decisions over licenses that change, clocks that jump, and cameras nobody has registered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tapi_agent.domain.decision import DecisionReason as R
+from tapi_agent.domain.evaluation import evaluate
+from tapi_agent.domain.features import Tier
+from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
+from tapi_agent.domain.license import (
+    Contact,
+    Evidence,
+    Flag,
+    LicenseMode,
+    LicenseState,
+    LicenseStatus,
+    Reason,
+    Standing,
+    Subject,
+)
+from tapi_agent.ports.entitlements import HeldLicense, Licenses
+from tapi_agent.services.entitlements import Entitlements
+from tapi_agent.services.licensing import LicenseView, Licensing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tapi_agent.domain.catalog import Catalog
+
+START = datetime(2026, 1, 10, 12, tzinfo=UTC)
+TIERS = {**dict.fromkeys(LicenseMode, Tier.PROFESSIONAL), LicenseMode.UNLICENSED: Tier.BASIC}
+ONE, TWO, THREE = CameraId("cam-1"), CameraId("cam-2"), CameraId("cam-3")
+HEATMAP, NEAR_MISS, REPORTS = "analytics.heatmap", "analytics.near_miss", "llm.automated_reports"
+
+
+@dataclass(kw_only=True)
+class Machine:
+    """Time that the test turns by hand: trusted and monotonic run together unless one is moved alone."""
+
+    now_is: datetime = START
+    seconds: float = 1000.0
+    looks: int = 0
+
+    def now(self) -> datetime:
+        self.looks += 1
+        return self.now_is
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def passes(self, by: timedelta) -> None:
+        self.now_is += by
+        self.seconds += by.total_seconds()
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    evidence: Evidence | None
+    standing: Standing
+    tier: str | None
+
+
+@dataclass(kw_only=True)
+class Book:
+    """Licenses as ``services.licensing`` keeps them: standings derived when something changes, looked up otherwise."""
+
+    machine: Machine
+    generation: int = 0
+    words: dict[CameraId, Evidence] = field(default_factory=dict)
+    registered: list[CameraId] = field(default_factory=list)
+    contact: Contact = field(default_factory=lambda: Contact(attempted=True))
+    views: dict[CameraId, View] = field(default_factory=dict)
+
+    def cameras(self) -> Sequence[CameraId]:
+        return self.registered
+
+    def view(self, camera_id: CameraId) -> View:
+        return self.views.get(camera_id) or self.derive(camera_id)
+
+    def derive(self, camera_id: CameraId) -> View:
+        word = self.words.get(camera_id) or self.words.get(TENANT)
+        verdict = evaluate(word, now=self.machine.now_is, contact=self.contact)
+        return View(evidence=word, standing=verdict, tier="file" if word else None)
+
+    def settle(self) -> None:
+        self.generation += 1
+        self.views = {camera_id: self.derive(camera_id) for camera_id in self.registered}
+
+    def hears(self, *words: Evidence) -> None:
+        for word in words:
+            camera_id = word.subject.camera_id
+            self.words[camera_id] = word
+            if camera_id != TENANT and camera_id not in self.registered:
+                self.registered.append(camera_id)
+        self.settle()
+
+
+def word(camera_id: CameraId = TENANT, *packs: str, mode: LicenseMode = LicenseMode.BASE, **facts: object) -> Evidence:
+    subject = Subject(device_id=DeviceId("box"), tenant_id=TenantId("acme"), camera_id=camera_id)
+    evidence = Evidence(subject=subject, mode=mode, packs=packs, verified_at=START)
+    return replace(evidence, **facts)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def book(machine: Machine) -> Book:
+    return Book(machine=machine)
+
+
+@pytest.fixture
+def entitlements(catalog: Catalog, book: Book, machine: Machine) -> Entitlements:
+    return Entitlements(catalog=catalog, licensing=book, clock=machine, monotonic=machine.monotonic, tiers=TIERS)
+
+
+def test_the_licensing_service_is_what_the_port_asks_for() -> None:
+    def public(port: type) -> set[str]:
+        return {name for name in vars(port) if not name.startswith("_")}
+
+    assert public(Licenses) == {"generation", "cameras", "view"}
+    assert all(hasattr(Licensing, name) for name in public(Licenses))
+    assert public(HeldLicense) <= {field.name for field in fields(LicenseView)}
+
+
+def test_before_any_word_everything_is_denied_but_the_privacy_mask(entitlements: Entitlements) -> None:
+    decisions = entitlements.table()
+    assert {decision.feature for decision in decisions if decision.allowed} == {"analytics.privacy_mask"}
+    assert {decision.license_reason for decision in decisions} == {Reason.NO_LICENSE}
+
+
+def test_a_cameras_pack_is_its_own(entitlements: Entitlements, book: Book) -> None:
+    book.hears(word(ONE, "Advanced Analytics"), word(TWO))
+    assert entitlements.check(NEAR_MISS, ONE).reason is R.LICENSED
+    assert entitlements.check(NEAR_MISS, TWO).packs == ("advanced_analytics",)
+    assert not entitlements.check(NEAR_MISS).allowed, "nor does it serve all of them"
+    assert entitlements.check(HEATMAP).allowed, "but what each has, all have"
+
+
+def test_a_pack_of_the_tenant_serves_every_camera_while_that_license_lasts(
+    entitlements: Entitlements, book: Book, machine: Machine
+) -> None:
+    end = START + timedelta(hours=1)
+    book.hears(word(TENANT, "intelligence", "advanced_analytics", valid_until=end), word(ONE))
+    assert entitlements.check(REPORTS, ONE).allowed
+    assert not entitlements.check(NEAR_MISS, ONE).allowed, "a camera that has its own word has its own packs"
+    machine.passes(timedelta(hours=1) + timedelta(days=14))
+    book.hears(word(ONE, verified_at=machine.now_is))
+    assert entitlements.check(REPORTS, ONE).reason is R.PACK_REQUIRED
+    assert entitlements.check(HEATMAP, ONE).allowed
+
+
+def test_a_camera_without_a_word_of_its_own_uses_the_tenants(entitlements: Entitlements, book: Book) -> None:
+    book.registered.append(ONE)
+    book.hears(word(TENANT, "advanced_analytics", cameras_allowed=1))
+    assert entitlements.check(NEAR_MISS, ONE).reason is R.LICENSED
+
+
+@pytest.mark.parametrize(
+    ("tenant", "reason"),
+    [
+        (None, R.CAMERA_UNKNOWN),
+        (word(), R.LICENSED),
+        (word(mode=LicenseMode.TRIAL), R.TRIAL),
+        (word(cameras_allowed=5), R.CAMERA_UNKNOWN),
+        (word(status=LicenseStatus.PAST_DUE), R.CAMERA_UNKNOWN),
+        (word(denied=Reason.REVOKED), R.CAMERA_UNKNOWN),
+    ],
+    ids=["no word", "unlimited", "unlimited trial", "limited", "in grace takes no new cameras", "revoked"],
+)
+def test_a_camera_nobody_registered(entitlements: Entitlements, book: Book, tenant: Evidence | None, reason: R) -> None:
+    book.hears(word(ONE), *([tenant] if tenant else []))
+    assert entitlements.check(HEATMAP, CameraId("never-seen")).reason is reason
+    assert entitlements.check("analytics.privacy_mask", CameraId("never-seen")).allowed
+    assert book.cameras() == [ONE], "asking registers nothing"
+
+
+def test_a_camera_is_known_from_its_registration_on(entitlements: Entitlements, book: Book) -> None:
+    assert entitlements.check(HEATMAP, ONE).reason is R.CAMERA_UNKNOWN
+    book.registered.append(ONE)
+    book.settle()
+    assert entitlements.check(HEATMAP, ONE).reason is R.EXPIRED
+    book.hears(word(ONE))
+    assert entitlements.check(HEATMAP, ONE).reason is R.LICENSED
+
+
+def test_the_tenant_without_a_word_stands_as_its_worst_camera(entitlements: Entitlements, book: Book) -> None:
+    book.hears(word(ONE, "intelligence"), word(TWO, mode=LicenseMode.TRIAL))
+    assert entitlements.check(HEATMAP).reason is R.TRIAL
+    assert entitlements.check("processor.line_zone_manager").reason is R.MODE_TOO_LOW
+    assert entitlements.check(REPORTS).allowed, "what was sold to the tenant needs one camera's word only"
+    book.hears(word(THREE, denied=Reason.SUSPENDED))
+    assert (entitlements.check(HEATMAP).reason, entitlements.check(HEATMAP).license_reason) == (
+        R.EXPIRED,
+        Reason.SUSPENDED,
+    )
+
+
+def test_a_camera_too_many_takes_nothing_from_the_tenant(entitlements: Entitlements, book: Book) -> None:
+    book.hears(word(ONE), word(TWO, denied=Reason.CAMERA_LIMIT))
+    assert entitlements.check(HEATMAP, TWO).reason is R.CAMERA_LIMIT
+    assert entitlements.check(HEATMAP).reason is R.LICENSED
+    book.hears(word(ONE, denied=Reason.CAMERA_LIMIT))
+    nobody_left = entitlements.check(HEATMAP)
+    assert (nobody_left.reason, nobody_left.license_reason, nobody_left.generation) == (R.EXPIRED, Reason.NO_LICENSE, 2)
+
+
+def test_a_new_word_changes_the_answer_at_once(entitlements: Entitlements, book: Book) -> None:
+    book.hears(word(ONE))
+    first = entitlements.check(HEATMAP, ONE)
+    book.hears(word(ONE, denied=Reason.REVOKED))
+    second = entitlements.check(HEATMAP, ONE)
+    assert (first.allowed, second.allowed) == (True, False)
+    assert (first.generation, second.generation) == (1, 2)
+    assert entitlements.generation == 2
+
+
+@pytest.mark.parametrize(
+    ("after", "state", "reason"),
+    [
+        (timedelta(minutes=59, seconds=59), LicenseState.VALID, R.LICENSED),
+        (timedelta(hours=1), LicenseState.OFFLINE, R.LICENSED),
+        (timedelta(hours=24), LicenseState.GRACE, R.GRACE),
+        (timedelta(days=8), LicenseState.EXPIRED, R.EXPIRED),
+        (timedelta(days=400), LicenseState.EXPIRED, R.EXPIRED),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("asked_before", [True, False], ids=["asked before", "not asked before"])
+def test_no_permission_outlives_its_deadline_even_if_licensing_is_late(  # noqa: PLR0913 - a table
+    entitlements: Entitlements,
+    book: Book,
+    machine: Machine,
+    after: timedelta,
+    state: LicenseState,
+    reason: R,
+    *,
+    asked_before: bool,
+) -> None:
+    """The book is not settled again: a device that has slept is asked before its licensing loop has woken up."""
+    book.hears(word(ONE))
+    if asked_before:
+        assert entitlements.check(HEATMAP, ONE).reason is R.LICENSED
+    machine.passes(after)
+    decision = entitlements.check(HEATMAP, ONE)
+    assert (decision.state, decision.reason) == (state, reason)
+
+
+def test_a_deadline_sooner_than_the_next_glance_is_kept_to_the_moment(
+    entitlements: Entitlements, book: Book, machine: Machine
+) -> None:
+    book.hears(word(ONE))
+    machine.passes(timedelta(hours=24, milliseconds=-10))
+    book.settle()
+    assert entitlements.check(HEATMAP, ONE).reason is R.LICENSED
+    machine.passes(timedelta(milliseconds=10))
+    assert entitlements.check(HEATMAP, ONE).reason is R.GRACE
+
+
+def test_a_jump_of_trusted_time_is_noticed_within_a_glance(
+    entitlements: Entitlements, book: Book, machine: Machine
+) -> None:
+    book.hears(word(ONE))
+    entitlements.check(HEATMAP, ONE)
+    machine.now_is += timedelta(days=9)
+    machine.seconds += 0.05
+    assert entitlements.check(HEATMAP, ONE).reason is R.EXPIRED
+
+
+def test_a_clock_set_back_by_the_authority_gives_back_what_its_error_took(
+    entitlements: Entitlements, book: Book, machine: Machine
+) -> None:
+    book.hears(word(ONE))
+    machine.passes(timedelta(days=9))
+    assert not entitlements.check(HEATMAP, ONE).allowed
+    machine.now_is = START + timedelta(minutes=1)
+    machine.seconds += 0.05
+    assert entitlements.check(HEATMAP, ONE).allowed
+
+
+def test_a_thousand_checks_read_the_trusted_clock_once(
+    entitlements: Entitlements, book: Book, machine: Machine
+) -> None:
+    book.hears(word(ONE))
+    answers = [entitlements.check(HEATMAP, ONE) for _ in range(1000)]
+    assert machine.looks == 1
+    assert all(answer is answers[0] for answer in answers), "one shared decision"
+
+
+def test_cameras_with_equal_evidence_share_their_decisions(entitlements: Entitlements, book: Book) -> None:
+    book.hears(word(ONE, "intelligence"), word(TWO, "Intelligence"), word(THREE))
+    assert entitlements.check(HEATMAP, ONE) is entitlements.check(HEATMAP, TWO)
+    assert entitlements.check(HEATMAP, ONE) is not entitlements.check(HEATMAP, THREE)
+
+
+def test_questions_that_callers_make_up_leave_no_trace(entitlements: Entitlements, book: Book) -> None:
+    book.hears(word(), word(ONE))
+    for number in range(100):
+        assert entitlements.check(f"made.up_{number}", ONE).reason is R.FEATURE_UNKNOWN
+        assert entitlements.check(HEATMAP, CameraId(f"made-up-{number}")).allowed
+    table = entitlements._table
+    assert set(table.rows) == {ONE}
+    assert {key for row in table.classes.values() for key in row} == {HEATMAP}
+
+
+def test_the_freshness_of_the_evidence_is_told(entitlements: Entitlements, book: Book, machine: Machine) -> None:
+    book.hears(word(ONE))
+    fresh = entitlements.check(HEATMAP, ONE).freshness
+    assert (fresh.verified_at, fresh.tier, fresh.stale) == (START, "file", False)
+    machine.passes(timedelta(hours=2))
+    book.contact = Contact(attempted=True, lost=True)
+    book.settle()
+    assert entitlements.check(HEATMAP, ONE).freshness.stale
+
+
+def test_a_bypassed_check_covers_the_tenant_and_unknown_cameras(
+    entitlements: Entitlements, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing = Standing(state=LicenseState.VALID, reason=Reason.OK, flags=frozenset({Flag.BYPASSED}))
+    monkeypatch.setattr(book, "derive", lambda _: View(evidence=None, standing=standing, tier=None))
+    assert all(decision.allowed for decision in entitlements.table())
+    assert all(decision.allowed for decision in entitlements.table(CameraId("any")))
+
+
+def test_a_table_has_every_feature_of_the_catalog_once(
+    entitlements: Entitlements, book: Book, catalog: Catalog
+) -> None:
+    book.hears(word(ONE))
+    assert [decision.feature for decision in entitlements.table(ONE)] == list(catalog.features)
+
+
+def test_unknown_packs_are_reported(entitlements: Entitlements, book: Book) -> None:
+    book.hears(word(TENANT, "Airports"), word(ONE, "base", "Teleportation"))
+    assert entitlements.unknown_packs() == {"Airports", "Teleportation"}
+    assert entitlements.check(HEATMAP, ONE).allowed, "an unknown pack takes nothing away"

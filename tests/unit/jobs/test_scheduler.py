@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from freezegun import freeze_time
+
+from tapi_agent.jobs.scheduler import JobScheduler
+from tapi_agent.jobs.table import Job
+from tapi_agent.jobs.triggers import FromNow
+
+MINUTE = timedelta(minutes=1)
+NEVER = timedelta(days=1)
+
+
+class SteppedClock:
+    """A machine whose wall clock a test can set."""
+
+    def __init__(self) -> None:
+        self.step = timedelta(0)
+
+    def wall(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + self.step
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    def boottime(self) -> timedelta:
+        return timedelta(0)
+
+    def boot_id(self) -> str:
+        return "boot"
+
+    def synchronized(self) -> bool:
+        return False
+
+
+class Counter:
+    """A verb that can be waited for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.called = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.count += 1
+        self.called.set()
+
+    async def again(self) -> None:
+        self.called.clear()
+        async with asyncio.timeout(5):
+            await self.called.wait()
+
+
+def test_trigger_counts_from_the_time_of_firing() -> None:
+    trigger = FromNow(interval=MINUTE, first=timedelta(seconds=5))
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert trigger.get_next_fire_time(None, now) == now + timedelta(seconds=5)
+    assert trigger.get_next_fire_time(datetime(1970, 1, 1, tzinfo=UTC), now) == now + MINUTE
+
+
+async def test_a_forward_step_of_56_years_is_one_run_not_millions() -> None:
+    counter = Counter()
+    job = Job(name="count", verb=counter, interval=timedelta(seconds=5), first=timedelta(seconds=5))
+    scheduler = JobScheduler([job], clock=SteppedClock())
+    with freeze_time("1970-01-01", real_asyncio=True) as frozen:
+        scheduler.start()
+        frozen.move_to("2026-01-01")
+        scheduler._scheduler.wakeup()
+        await counter.again()
+        following = scheduler._scheduler.get_job("count").next_run_time
+        scheduler.stop()
+    assert counter.count == 1
+    assert following == datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(days=-365), timedelta(days=3650)], ids=str)
+async def test_a_clock_step_schedules_every_job_anew(step: timedelta) -> None:
+    counter, clock, steps = Counter(), SteppedClock(), []
+    scheduler = JobScheduler(
+        [Job(name="count", verb=counter, interval=NEVER)], clock=clock, look=timedelta(milliseconds=1)
+    )
+    scheduler.start()
+    await counter.again()
+    watch = asyncio.create_task(scheduler.watch_clock(steps.append))
+    await asyncio.sleep(0)
+    clock.step = step
+    await counter.again()
+    watch.cancel()
+    scheduler.stop()
+    assert steps == [step]
+    assert counter.count == 2
+
+
+async def test_slew_is_not_a_step() -> None:
+    clock, steps = SteppedClock(), []
+    scheduler = JobScheduler([], clock=clock, look=timedelta(milliseconds=1))
+    watch = asyncio.create_task(scheduler.watch_clock(steps.append))
+    await asyncio.sleep(0)
+    clock.step = timedelta(seconds=1)
+    ticks = Counter()
+    scheduler._jobs = [Job(name="tick", verb=ticks, interval=NEVER)]
+    scheduler.start()
+    await ticks.again()
+    watch.cancel()
+    scheduler.stop()
+    assert steps == []
+
+
+async def test_a_verb_can_say_when_it_wants_to_be_called_again() -> None:
+    done = Counter()
+
+    async def wishful() -> timedelta:
+        await done()
+        return timedelta(hours=3)
+
+    scheduler = JobScheduler([Job(name="beat", verb=wishful, interval=MINUTE)], clock=SteppedClock())
+    scheduler.start()
+    await done.again()
+    while (job := scheduler._scheduler.get_job("beat")).trigger.first != timedelta(hours=3):
+        await asyncio.sleep(0)
+    scheduler.stop()
+    assert job.next_run_time - datetime.now(UTC) > timedelta(hours=2)  # noqa: TID251 - APScheduler reads the wall clock
+
+
+async def test_a_failing_job_is_counted_and_fires_again() -> None:
+    calls = Counter()
+
+    async def fail() -> None:
+        await calls()
+        raise RuntimeError("on purpose")
+
+    scheduler = JobScheduler([Job(name="fail", verb=fail, interval=timedelta(milliseconds=5))], clock=SteppedClock())
+    scheduler.start()
+    await calls.again()
+    await calls.again()
+    scheduler.stop()
+    assert calls.count >= 2

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+
+from tapi_agent.domain.trusted_time import ClockFlag, Mark, Reading, advance, flags, settle
+
+T: Final = datetime(2027, 3, 1, 12, tzinfo=UTC)
+SECOND: Final = timedelta(seconds=1)
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+UP: Final = timedelta(hours=10)
+MARK: Final = Mark(at=T, boot_id="a", boottime=UP, confirmed_in="a")
+
+
+def reading(*, wall=T, up=UP, boot="a", synced=False) -> Reading:
+    return Reading(wall=wall, boottime=up, boot_id=boot, synchronized=synced)
+
+
+CASES: Final = [
+    # what, reading, expected trusted time
+    ("counts on", reading(wall=T + HOUR, up=UP + HOUR), T + HOUR),
+    ("counts sleep", reading(wall=T, up=UP + 9 * DAY), T + 9 * DAY),
+    ("wall behind: counts on", reading(wall=T - DAY, up=UP + HOUR), T + HOUR),
+    ("wall at 1970", reading(wall=datetime(1970, 1, 1, tzinfo=UTC), up=UP + HOUR), T + HOUR),
+    ("a step in a confirmed boot is no news", reading(wall=T + 23 * HOUR), T),
+    ("next boot: all of it counts", reading(boot="b", up=HOUR), T + HOUR),
+    ("next boot: powered off for a night", reading(boot="b", up=HOUR, wall=T + 9 * HOUR), T + 9 * HOUR),
+    ("next boot: a year ahead, unconfirmed", reading(boot="b", up=HOUR, wall=T + 365 * DAY), T + 25 * HOUR),
+    ("next boot: a year ahead, confirmed", reading(boot="b", wall=T + 365 * DAY, synced=True), T + 365 * DAY),
+    ("next boot: 1970", reading(boot="b", up=HOUR, wall=datetime(1970, 1, 1, tzinfo=UTC)), T + HOUR),
+    ("time servers cannot turn it back", reading(wall=T - DAY, up=UP + HOUR, synced=True), T + HOUR),
+    ("boottime that runs back counts as nothing", reading(up=UP - HOUR), T),
+]
+
+
+@pytest.mark.parametrize(("seen", "expected"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
+def test_what_moves_trusted_time(seen, expected) -> None:
+    assert advance(MARK, seen).at == expected
+
+
+def test_looking_twice_changes_nothing() -> None:
+    seen = reading(boot="b", up=HOUR, wall=T + 365 * DAY)
+    once = advance(MARK, seen)
+    assert advance(once, seen) == once
+
+
+def test_the_budget_of_an_unconfirmed_clock_is_a_day_in_total() -> None:
+    mark = MARK
+    for boot in range(24):
+        mark = advance(mark, reading(boot=f"boot {boot}", up=timedelta(0), wall=mark.at + 23 * HOUR))
+    assert mark.at == T + 24 * HOUR
+
+
+def test_a_confirmation_renews_the_budget() -> None:
+    spent = advance(MARK, reading(boot="b", up=timedelta(0), wall=T + 9 * DAY))
+    confirmed = advance(spent, reading(boot="b", up=timedelta(0), wall=T + 9 * DAY, synced=True))
+    assert (confirmed.at, confirmed.raised) == (T + 9 * DAY, timedelta(0))
+    assert advance(confirmed, reading(boot="c", up=timedelta(0), wall=T + 99 * DAY)).at == T + 10 * DAY
+
+
+def test_a_time_server_that_disagrees_renews_nothing() -> None:
+    """A battery at 2099 and a time server after every boot: the difference must not creep up boot by boot."""
+    mark = MARK
+    for boot in range(5):
+        mark = advance(mark, reading(boot=f"boot {boot}", up=timedelta(0), wall=T + 365 * DAY))
+        mark = advance(mark, reading(boot=f"boot {boot}", up=timedelta(0), wall=T, synced=True))
+    assert mark.at == T + 24 * HOUR
+
+
+@pytest.mark.parametrize("difference", [-365 * DAY, -HOUR, HOUR, 365 * DAY])
+def test_the_authority_sets_it_in_both_directions(difference) -> None:
+    seen = reading(boot="b", up=timedelta(0), wall=T + 9 * DAY)
+    settled = settle(MARK, seen, T + difference)
+    assert (settled.at, settled.raised, settled.confirmed_in) == (T + difference, timedelta(0), "b")
+    assert advance(settled, seen).at == T + difference
+
+
+@pytest.mark.parametrize("late", [-5 * SECOND, 5 * SECOND])
+def test_what_a_slow_reply_explains_moves_nothing(late) -> None:
+    settled = settle(Mark(at=T, boot_id="a", boottime=UP), reading(), T + late)
+    assert (settled.at, settled.confirmed_in) == (T, "a")
+
+
+@pytest.mark.parametrize(
+    ("wall", "expected"),
+    [
+        (T - 61 * SECOND, {ClockFlag.ROLLBACK}),
+        (T - 60 * SECOND, set()),
+        (T + 60 * SECOND, set()),
+        (T + 61 * SECOND, {ClockFlag.UNCONFIRMED}),
+    ],
+)
+def test_flags(wall, expected) -> None:
+    assert flags(MARK, reading(wall=wall)) == expected
