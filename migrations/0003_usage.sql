@@ -80,6 +80,7 @@ CREATE TABLE usage_batches (
                                      CHECK (state IN ('sealed', 'sending', 'settled', 'split', 'ambiguous')),
     sealed_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
     attempts             integer     NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    last_attempt_at      timestamptz,
     next_attempt_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     lease_owner          text,
     lease_until          timestamptz,
@@ -121,6 +122,7 @@ COMMENT ON COLUMN usage_batches.body IS 'The request, byte for byte; NULL once i
 COMMENT ON COLUMN usage_batches.state IS 'sealed: waits for its next try; sending: leased; settled; split: other batches took its events over; ambiguous: nobody can say what was stored';
 COMMENT ON COLUMN usage_batches.sealed_at IS 'Database clock';
 COMMENT ON COLUMN usage_batches.attempts IS 'Tries so far, those of the batches it was split from included';
+COMMENT ON COLUMN usage_batches.last_attempt_at IS 'Database clock; NULL: not tried yet';
 COMMENT ON COLUMN usage_batches.next_attempt_at IS 'Not before this (database clock): the next try, or the next question what became of an ambiguous one';
 COMMENT ON COLUMN usage_batches.lease_owner IS 'Device whose agent is sending it; NULL: none';
 COMMENT ON COLUMN usage_batches.lease_until IS 'After this (database clock) any agent may take it over; NULL: not leased';
@@ -134,7 +136,7 @@ COMMENT ON COLUMN usage_batches.settled_at IS 'Database clock; NULL: not settled
 COMMENT ON COLUMN usage_batches.synced IS 'Events of it that the service has';
 COMMENT ON COLUMN usage_batches.dead IS 'Events of it that became dead letters';
 COMMENT ON COLUMN usage_batches.again IS 'Events of it that go out anew in another batch';
-COMMENT ON INDEX usage_batches_waiting IS 'What to send next: oldest root first';
+COMMENT ON INDEX usage_batches_waiting IS 'What to send next';
 COMMENT ON INDEX usage_batches_open IS 'Leases that may have run out, ambiguous batches to be resolved';
 COMMENT ON INDEX usage_batches_by_root IS 'All that became of a batch';
 COMMENT ON INDEX usage_batches_refused IS 'Roots that await a verdict';

@@ -188,9 +188,10 @@ def postgres_15() -> Iterator[str]:
     system = Wheel(distribution="postgresql", version="15", site=_DEBIAN_15, parts=("bin",), programs="bin")
     if not system.site.is_dir():
         pytest.skip("no PostgreSQL 15 on this machine")
-    with pytest.MonkeyPatch.context() as patch, state_directory() as directory:
-        patch.setattr(wheels, "postgres", lambda: system)
-        engine = EmbeddedPostgres(directory)
+    with state_directory() as directory:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(wheels, "postgres", lambda: system)
+            engine = EmbeddedPostgres(directory)
         with running(Server(engine, engine.dsn)) as server:
             yield server.address
 

@@ -39,7 +39,7 @@ def test_the_demo_tells_the_whole_story_and_proves_the_ledger() -> None:
         [sys.executable, "-m", "tapi_agent", "demo"], capture_output=True, text=True, timeout=170, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    story = done.stdout
+    story = " ".join(done.stdout.split())
     acts = [story.index(f"license {state}") for state in ("valid", "offline", "grace", "expired")]
     assert acts == sorted(acts)
     assert story.rindex("license valid") > acts[-1]

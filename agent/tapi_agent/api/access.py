@@ -32,7 +32,7 @@ def _demand(level: Level) -> Callable[[Request], Awaitable[None]]:
         peer: Peer = request.state.peer
         table = context_of(request).levels
         if table.level(peer) < level:
-            call = f"{request.method} {request.url.path}"
+            call = f"{request.method} {request.scope['path']}"
             raise _forbidden(call, peer, held=table.level(peer), needed=level, group=table.group_for(level))
 
     return demand

@@ -92,7 +92,7 @@ async def _http(request: Request, error: Exception) -> Problem:
     refusal = cast("HTTPException", error)
     status = HTTPStatus(refusal.status_code)
     code, detail, fix = _OF_HTTP_ITSELF[status]
-    call = f"{request.method} {request.url.path}"
+    call = f"{request.method} {request.scope['path']}"
     return Problem(status, f"{call}: {detail}", code=code, fix=fix, headers=refusal.headers)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tapi_agent.api.context import Context
     from tapi_agent.domain.decision import Decision
     from tapi_agent.services.connectivity import DependencyReport
-    from tapi_agent.services.delivery import Backlog
+    from tapi_agent.services.delivery import Backlog, SyncReport
     from tapi_agent.services.licensing import DeviceLicense, LicenseView
     from tapi_agent.services.timekeeping import ClockReport
 
@@ -77,6 +77,12 @@ def clock_document(report: ClockReport) -> dict[str, Any]:
     return {**plain(report), "flags": sorted(report.flags)}
 
 
+def usage_document(report: Backlog | SyncReport) -> dict[str, Any]:
+    """The backlog, or what sending came to; ``paused`` is why nothing is sent, and what to do about it."""
+    pause = report.paused
+    return {**plain(report), "paused": pause and {**plain(pause), "fix": pause.reason.fix}}
+
+
 def status_document(context: Context, backlog: Backlog) -> dict[str, Any]:
     """GET /api/v1/status."""
     return {
@@ -87,7 +93,7 @@ def status_document(context: Context, backlog: Backlog) -> dict[str, Any]:
         "generation": context.licensing.generation,
         "clock": clock_document(context.clock.describe()),
         "dependencies": dependencies_document(context.connectivity.report()),
-        "usage": plain(backlog),
+        "usage": usage_document(backlog),
         "plugins": [{"name": p.name, "enabled": p.enabled, "error": p.error} for p in context.plugins()],
         "problems": list(context.problems),
     }

@@ -9,7 +9,7 @@ import typer
 
 from tapi_agent.cli.common import JsonOption, SocketOption, agent
 from tapi_agent.cli.exits import Exit
-from tapi_agent.cli.output import console, safe, show_json, table
+from tapi_agent.cli.output import console, safe, show_json, table, warn
 
 
 def check(
@@ -65,4 +65,4 @@ def entitlements(
     )
     console.print(table(("FEATURE", "VERDICT", "REASON", "PACK THAT BRINGS IT"), rows))
     for warning in dict.fromkeys(one["warning"] for one in decisions if one["warning"]):
-        console.print(f"[yellow]![/] {safe(warning)}")
+        warn(safe(warning))

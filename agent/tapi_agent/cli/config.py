@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tapi_agent.cli.output import console, safe, show_json, table
+from tapi_agent.cli.output import console, safe, show_json, table, warn
 from tapi_agent.settings import describe, load, render_env_template
 
 app = typer.Typer(no_args_is_help=True, help="See and check the settings in force.")
@@ -31,7 +31,7 @@ def check() -> None:
     remarks = (*settings.problems, *settings.unknown)
     console.print("the settings are valid" + (", but:" if remarks else ""))
     for remark in remarks:
-        console.print(f"[yellow]![/] {safe(remark)}")
+        warn(safe(remark))
 
 
 @app.command()

@@ -53,6 +53,11 @@ def facts(pairs: Mapping[str, str]) -> Table:
     return shown
 
 
+def warn(text: str) -> None:
+    """A line that an operator should not miss, in markup."""
+    console.print(facts({"[yellow]![/]": text}))
+
+
 def state(name: str) -> str:
     """A state in its colour."""
     return f"[{STATE_STYLES.get(name, 'default')}]{safe(name)}[/]"

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from tapi_agent.cli.common import JsonOption, SocketOption, agent
-from tapi_agent.cli.output import console, safe, show_json, table
+from tapi_agent.cli.output import console, safe, show_json, table, warn
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def list_plugins(socket: SocketOption = None, as_json: JsonOption = False) -> No
     console.print(table(("PLUGIN", "VERSION", "STATE", "ADDS"), map(_row, document["plugins"])))
     for plugin in document["plugins"]:
         if plugin["error"]:
-            console.print(f"[yellow]![/] {safe(plugin['name'])}: {safe(plugin['error'])}")
+            warn(f"{safe(plugin['name'])}: {safe(plugin['error'])}")
 
 
 def _row(plugin: dict[str, Any]) -> tuple[str, ...]:

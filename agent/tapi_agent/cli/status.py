@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from rich.table import Table
-
 from tapi_agent.cli.common import JsonOption, SocketOption, agent
-from tapi_agent.cli.output import console, facts, safe, show_json, state
+from tapi_agent.cli.output import console, facts, safe, show_json, state, warn
 from tapi_agent.cli.text import ahead, moment, since
 
 _STATES: Final = ("valid", "offline", "grace", "expired")
@@ -49,12 +47,12 @@ def show(document: dict[str, Any]) -> None:
         )
     )
     console.print()
-    console.print(_links(document["dependencies"], now))
+    console.print(facts({safe(one["name"]): _link(one, now) for one in document["dependencies"]}))
     troubles = list(_troubles(document))
     if troubles:
         console.print()
     for trouble in troubles:
-        console.print(facts({"[yellow]![/]": trouble}))
+        warn(trouble)
 
 
 def _license(document: dict[str, Any], now: str) -> str:
@@ -90,23 +88,14 @@ def _clock(clock: dict[str, Any]) -> str:
 
 def _plugins(plugins: list[dict[str, Any]]) -> str:
     disabled = sum(not plugin["enabled"] for plugin in plugins)
-    return f"{len(plugins)} plugins" + (
-        f", [yellow]{disabled} disabled[/] (tapi-agent plugins list)" if disabled else ""
-    )
+    remark = f", [yellow]{disabled} disabled[/] (tapi-agent plugins list)" if disabled else ""
+    return f"plugins: {len(plugins)}{remark}"
 
 
-def _links(dependencies: list[dict[str, Any]], now: str) -> Table:
-    """One line for each dependency, and below those that are down why, and what to do."""
-    shown = Table.grid(padding=(0, 2))
-    shown.add_column(no_wrap=True)
-    shown.add_column(no_wrap=True)
-    shown.add_column()
-    shown.add_row("[bold]LINK[/]", "[bold]STATE[/]", "[bold]SINCE[/]")
-    for one in dependencies:
-        shown.add_row(safe(one["name"]), _LINKS[one["up"]], since(one["since"], now))
-        for line in filter(None, (one["detail"], one["fix"] and f"→ {one['fix']}")):
-            shown.add_row("", "", safe(line))
-    return shown
+def _link(one: dict[str, Any], now: str) -> str:
+    """Up or down since when, and when it is down why, and what to do."""
+    told = f"{_LINKS[one['up']]} since {since(one['since'], now)}" if one["since"] else _LINKS[one["up"]]
+    return "\n".join([told, *(safe(line) for line in (one["detail"], one["fix"] and f"→ {one['fix']}") if line)])
 
 
 def _troubles(document: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from tapi_agent.cli.common import JsonOption, SocketOption, agent
-from tapi_agent.cli.output import console, safe, show_json, table
+from tapi_agent.cli.output import console, safe, show_json, table, warn
 
 app = typer.Typer(no_args_is_help=True, help="Record and follow metered usage.")
 
@@ -72,7 +72,7 @@ def _show_summary(document: dict[str, Any]) -> None:
     if not rows:
         console.print("nothing was recorded")
     if not document["complete"]:
-        console.print("[yellow]![/] PostgreSQL is down: only what is still spooled is shown")
+        warn("PostgreSQL is down: only what is still spooled is shown")
 
 
 @app.command()
@@ -92,4 +92,4 @@ def _show_report(report: dict[str, Any]) -> None:
     for trouble in filter(
         None, (report["trouble"], paused and f"{paused['reason']}, {paused['detail']} → {paused['fix']}")
     ):
-        console.print(f"[yellow]![/] {safe(trouble)}")
+        warn(safe(trouble))

@@ -44,7 +44,7 @@ class Mark:
     """Trusted time ``at``, said at ``boottime`` of boot ``boot_id``.
 
     ``raised`` is what an unconfirmed wall clock has added since the last confirmation, ``confirmed_in`` the boot of
-    that.
+    that, ``settled_in`` the boot in which the authority has spoken.
     """
 
     at: datetime
@@ -52,13 +52,20 @@ class Mark:
     boottime: timedelta = timedelta(0)
     raised: timedelta = timedelta(0)
     confirmed_in: str = ""
+    settled_in: str = ""
 
 
 def advance(mark: Mark, reading: Reading) -> Mark:
-    """The mark at ``reading``: counted on, and raised by the wall clock as far as it is believed. Never lowered."""
+    """The mark at ``reading``: counted on, and raised by the wall clock as far as it is believed. Never lowered.
+
+    Once the authority has spoken in this boot, time is only counted on from there: a time server that says otherwise
+    would undo it, and evidence would be stamped with one time and judged by another.
+    """
     counted = mark.at + _elapsed(mark, reading)
     ahead = reading.wall - counted
     here = replace(mark, at=counted, boot_id=reading.boot_id, boottime=reading.boottime)
+    if mark.settled_in == reading.boot_id:
+        return here
     if reading.synchronized and ahead >= -TOLERANCE:
         return replace(here, at=max(counted, reading.wall), raised=timedelta(0), confirmed_in=reading.boot_id)
     believed = max(timedelta(0), min(ahead, _budget(mark, reading)))
@@ -69,7 +76,7 @@ def settle(mark: Mark, reading: Reading, said: datetime) -> Mark:
     """The mark after the authority said the time, live: it sets the mark in both directions."""
     counted = advance(mark, reading)
     at = counted.at if abs(said - counted.at) <= _LATENCY else said
-    return replace(counted, at=at, raised=timedelta(0), confirmed_in=reading.boot_id)
+    return replace(counted, at=at, raised=timedelta(0), confirmed_in=reading.boot_id, settled_in=reading.boot_id)
 
 
 def flags(mark: Mark, reading: Reading) -> frozenset[ClockFlag]:

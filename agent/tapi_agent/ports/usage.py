@@ -144,6 +144,10 @@ class Batches(Protocol):
         """The oldest batch that is due, ours until ``duration`` has passed by the database's clock."""
         ...
 
+    async def hasten(self) -> None:
+        """Whatever waits after a failure is due now."""
+        ...
+
     async def reclaim(self, *, dedupes: bool, quiet: timedelta) -> int:
         """Take back what ended senders left: to be sent again if the service ``dedupes``, else ambiguous.
 

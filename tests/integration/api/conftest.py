@@ -48,7 +48,8 @@ from tapi_agent.testing.clock import START, FakeClock
 from tapi_agent.testing.licenses import Announcements, MemoryEvidence, MemoryLicenseLog, MemoryMark, MemoryRoster
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+    from contextlib import AbstractContextManager
 
     from starlette.types import ASGIApp
 
@@ -110,7 +111,9 @@ async def serving(app: ASGIApp, *sockets: socket.socket) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def living(folder: Path, dsn: str, settings: dict[str, object]) -> AsyncIterator[LiveAgent]:
+async def agent_in(
+    folder: Path, dsn: str, *, spool_name: str, default_tenant: TenantId | None, settings: dict[str, object]
+) -> AsyncIterator[LiveAgent]:
     machine, billing = FakeClock(), FakeBilling()
     clock = Timekeeper(clock=machine, store=MemoryMark())
     connectivity = Connectivity(clock=clock, billing=billing)
@@ -133,7 +136,7 @@ async def living(folder: Path, dsn: str, settings: dict[str, object]) -> AsyncIt
         publisher=Announcements(),
     )
     database = Database(dsn=dsn, connect_timeout=timedelta(seconds=3))
-    spool = SqliteSpool(folder / "usage.db", floor=START - timedelta(days=30))
+    spool = SqliteSpool(folder / spool_name, floor=START - timedelta(days=30))
     ids = BatchIds(clock=clock, entropy=os.urandom)
     ledger = PostgresLedger(database=database, device_id=DEVICE)
     context = Context(
@@ -150,7 +153,7 @@ async def living(folder: Path, dsn: str, settings: dict[str, object]) -> AsyncIt
             meters=declared.meters,
             clock=clock,
             device_id=DEVICE,
-            default_tenant=ACME,
+            default_tenant=default_tenant,
             entropy=os.urandom,
         ),
         delivery=Delivery(
@@ -211,10 +214,12 @@ async def living(folder: Path, dsn: str, settings: dict[str, object]) -> AsyncIt
 
 
 @contextmanager
-def agent_in_thread(dsn: str = NO_DATABASE, **settings: object) -> Iterator[LiveAgent]:
+def agent_in_thread(
+    dsn: str = NO_DATABASE, *, spool: str = "usage.db", default_tenant: TenantId | None = ACME, **settings: object
+) -> Iterator[LiveAgent]:
     """A ``LiveAgent`` while the block lasts; ``settings`` replace those of its ``Context``."""
     with tempfile.TemporaryDirectory(prefix="ta-", dir="/tmp") as folder, asyncio.Runner() as runner:
-        stage = living(Path(folder), dsn, settings)
+        stage = agent_in(Path(folder), dsn, spool_name=spool, default_tenant=default_tenant, settings=settings)
         live = runner.run(stage.__aenter__())
         thread = threading.Thread(target=live.loop.run_forever, name="agent")
         thread.start()
@@ -224,6 +229,12 @@ def agent_in_thread(dsn: str = NO_DATABASE, **settings: object) -> Iterator[Live
             live.loop.call_soon_threadsafe(live.loop.stop)
             thread.join()
             runner.run(stage.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def living() -> Callable[..., AbstractContextManager[LiveAgent]]:
+    """Start an agent of the test's own making."""
+    return agent_in_thread
 
 
 @pytest.fixture
@@ -244,4 +255,18 @@ def full(database_dsn: str) -> Iterator[LiveAgent]:
 def http(live: LiveAgent) -> Iterator[httpx.Client]:
     """HTTP to ``live``."""
     with live.http() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def steady() -> Iterator[LiveAgent]:
+    """An agent for tests that must leave it as it was."""
+    with agent_in_thread() as agent:
+        yield agent
+
+
+@pytest.fixture
+def ask(steady: LiveAgent) -> Iterator[httpx.Client]:
+    """HTTP to ``steady``."""
+    with steady.http() as client:
         yield client

@@ -90,6 +90,20 @@ class Rig:
         with psycopg.connect(self.dsn, row_factory=dict_row) as connection:
             return connection.execute(statement, parameters).fetchall()
 
+    def execute(self, *statements: str) -> None:
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    async def until(self, condition: Callable[[], object], *, within: float = 20) -> None:
+        """Let time pass and do what the schedule does, until ``condition`` holds."""
+        async with asyncio.timeout(within):
+            while not condition():
+                self.clock.machine.advance(timedelta(seconds=1))
+                await self.delivery.drain()
+                await self.delivery.sync()
+                await asyncio.sleep(0.002)
+
     def states(self) -> dict[str, int]:
         """Events by state."""
         return Counter(row["state"] for row in self.query("SELECT state FROM usage_events"))
@@ -108,7 +122,7 @@ class Rig:
 async def rig(
     dsn: str, path: Path, billing: BillingService, *, device: DeviceId = DEVICE, **terms: Any
 ) -> AsyncIterator[Rig]:
-    """A pipeline that is closed with the block; waits after failures are nothing unless ``terms`` say otherwise."""
+    """A pipeline that is closed with the block; waits after failures are short unless ``terms`` say otherwise."""
     clock = Ticking()
     database = Database(dsn=dsn)
     await database.open()
@@ -124,7 +138,11 @@ async def rig(
         doubts=PostgresDoubts(database=database),
         memory=PostgresServiceMemory(database=database),
     )
-    at_once = {"first_wait": timedelta(0), "longest_wait": timedelta(0), "quiet": timedelta(0)}
+    at_once = {
+        "first_wait": timedelta(milliseconds=1),
+        "longest_wait": timedelta(milliseconds=5),
+        "quiet": timedelta(0),
+    }
     delivery = Delivery(
         stores=stores,
         billing=billing,

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
-from tapi_agent.adapters.clock import SystemClock
+from tapi_agent.adapters.clock import SystemClock, kernel_disciplined
 from tapi_agent.testing.clock import START, FakeClock
 
 if TYPE_CHECKING:
@@ -20,7 +22,8 @@ class SteppedClock(SystemClock):
     """The real one, with a wall clock and an uptime that the test sets."""
 
     def __init__(self, synchronized: Path) -> None:
-        super().__init__(synchronized=synchronized)
+        super().__init__(synchronized=synchronized, disciplined=lambda: self.disciplined)
+        self.disciplined = False
         self.now = START
         self.up = HOUR
 
@@ -118,3 +121,27 @@ def test_the_fake_moves_each_clock_alone() -> None:
     clock.reboot(off=HOUR)
     assert (clock.wall(), clock.boottime(), clock.monotonic()) == (START + HOUR, timedelta(0), 0)
     assert clock.boot_id() != before
+
+
+def test_a_clock_that_a_daemon_disciplines_is_synchronized_without_the_file(tmp_path: Path) -> None:
+    clock = SystemClock(synchronized=tmp_path / "absent", disciplined=lambda: True)
+    assert clock.synchronized()
+
+
+def test_the_kernel_is_asked_whether_its_clock_is_disciplined() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", ASK_THE_KERNEL], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    assert kernel_disciplined() is (told.strip() == "0")
+
+
+ASK_THE_KERNEL = """
+import ctypes
+class Timex(ctypes.Structure):
+    _fields_ = [("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long),
+                ("maxerror", ctypes.c_long), ("esterror", ctypes.c_long), ("status", ctypes.c_int),
+                ("rest", ctypes.c_char * 256)]
+state = Timex()
+ctypes.CDLL(None).adjtimex(ctypes.byref(state))
+print(state.status & 64)
+"""

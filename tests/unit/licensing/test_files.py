@@ -158,7 +158,9 @@ async def test_ids_cannot_run_together(tmp_path: Path, evidence) -> None:
 
 
 async def test_the_mark_comes_back_as_it_was(tmp_path: Path) -> None:
-    mark = Mark(at=T, boot_id="b", boottime=timedelta(hours=2), raised=timedelta(minutes=3), confirmed_in="a")
+    mark = Mark(
+        at=T, boot_id="b", boottime=timedelta(hours=2), raised=timedelta(minutes=3), confirmed_in="a", settled_in="c"
+    )
     store = FileMark(tmp_path / "mark", key=KEY)
     assert await store.load() is None
     await store.save(mark)

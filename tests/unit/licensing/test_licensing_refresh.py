@@ -195,6 +195,17 @@ async def test_the_time_of_the_authority_is_heard(stage) -> None:
     assert stage.state("gate") is VALID
 
 
+async def test_an_authority_that_disagrees_with_the_time_servers_makes_nothing_expire(stage) -> None:
+    stage.billing.answer("gate", replace(GOOD, server_time=START - 2000 * HOUR))
+    await stage.boot("gate")
+    await stage.licensing.refresh()
+    await stage.pass_time(SECOND)
+    stage.billing.offline()
+    await stage.licensing.refresh()
+    assert stage.state("gate") is VALID
+    assert stage.clock.now() == START - 2000 * HOUR + SECOND
+
+
 async def test_an_unsigned_word_never_replaces_a_signed_one(stage, evidence) -> None:
     signed = replace(evidence, signed=True, verified_at=START)
     stage.keep(stage.file, signed)

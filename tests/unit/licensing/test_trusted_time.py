@@ -78,6 +78,12 @@ def test_the_authority_sets_it_in_both_directions(difference) -> None:
     assert advance(settled, seen).at == T + difference
 
 
+def test_in_the_boot_of_the_authority_no_time_server_undoes_what_it_said() -> None:
+    settled = settle(MARK, reading(boot="b", up=timedelta(0)), T)
+    assert advance(settled, reading(boot="b", up=HOUR, wall=T + 9 * DAY, synced=True)).at == T + HOUR
+    assert advance(settled, reading(boot="c", up=HOUR, wall=T + 9 * DAY, synced=True)).at == T + 9 * DAY
+
+
 @pytest.mark.parametrize("late", [-5 * SECOND, 5 * SECOND])
 def test_what_a_slow_reply_explains_moves_nothing(late) -> None:
     settled = settle(Mark(at=T, boot_id="a", boottime=UP), reading(), T + late)

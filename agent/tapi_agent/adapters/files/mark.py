@@ -55,6 +55,7 @@ def _format(mark: Mark) -> str:
         "boottime_us": mark.boottime // _MICROSECOND,
         "raised_us": mark.raised // _MICROSECOND,
         "confirmed_in": mark.confirmed_in,
+        "settled_in": mark.settled_in,
     }
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
@@ -67,4 +68,5 @@ def _parse(payload: str) -> Mark:
         boottime=fields["boottime_us"] * _MICROSECOND,
         raised=fields["raised_us"] * _MICROSECOND,
         confirmed_in=fields["confirmed_in"],
+        settled_in=fields["settled_in"],
     )

@@ -5,7 +5,7 @@ No transaction here spans the network. Refused events are ``usage_roots``'s, amb
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
     from tapi_agent.domain.settlement import Death, Settled
 
 
+_MOST_WAITING: Final = 8
+
+
 class PostgresBatches:
     """``ports.usage.Batches`` for the agent of one device, which leases in the device's name."""
 
     def __init__(self, *, database: Database, device_id: DeviceId, ids: BatchIds) -> None:
         self._database = database
         self._device_id = device_id
+        self._sealing = {"device_id": device_id, "most_waiting": _MOST_WAITING}
         self._ids = ids
 
     async def due(self, *, limit: int, before: datetime) -> bool:
@@ -44,7 +48,7 @@ class PostgresBatches:
     async def seal(self, *, limit: int, max_bytes: int, dialect: Dialect) -> bool:
         """Seal the oldest pending events of one of the device's streams into a batch; false when there are none."""
         async with self._database.connection() as connection:
-            found = await (await connection.execute(SQL.stream_to_seal, {"device_id": self._device_id})).fetchone()
+            found = await (await connection.execute(SQL.stream_to_seal, self._sealing)).fetchone()
             if found is None:
                 return False
             wanted = {"stream": found["stream"], "limit": limit}
@@ -58,11 +62,16 @@ class PostgresBatches:
         return True
 
     async def lease(self, *, duration: timedelta) -> LeasedBatch | None:
-        """The oldest batch that is due, ours until ``duration`` has passed; ``None`` when none is."""
+        """The next batch that is due, ours until ``duration`` has passed; ``None`` when none is."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(SQL.lease, {"owner": self._device_id, "lease": duration})
             row = await cursor.fetchone()
         return None if row is None else _leased(row)
+
+    async def hasten(self) -> None:
+        """Whatever waits after a failure is due now."""
+        async with self._database.connection() as connection:
+            await connection.execute(SQL.hasten)
 
     async def reclaim(self, *, dedupes: bool, quiet: timedelta) -> int:
         """Take back what ended senders left, this agent's earlier runs included: to be sent again, or ambiguous."""

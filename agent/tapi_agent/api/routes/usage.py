@@ -13,7 +13,7 @@ from tapi_agent.api.bodies import read_json
 from tapi_agent.api.errors import item_error
 from tapi_agent.api.peer import Level
 from tapi_agent.api.replies import Problem, Reply
-from tapi_agent.api.schemas import plain
+from tapi_agent.api.schemas import plain, usage_document
 from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.domain.ids import TenantId
 from tapi_agent.services.metering import Recorded
@@ -74,4 +74,4 @@ async def summary(request: Request, tenant: str | None = None) -> Reply:
 @router.post("/flush", dependencies=[needs(Level.OPERATE)])
 async def flush(request: Request) -> Reply:
     """Drain, seal and send now; answers what became of it."""
-    return Reply(plain(await context_of(request).delivery.flush()))
+    return Reply(usage_document(await context_of(request).delivery.flush()))

@@ -67,7 +67,12 @@ class Delivery:
         self._settler = Settler(stores=stores, terms=terms, sink=self._sink)
         self._inquiry = Inquiry(stores=stores, billing=billing, terms=terms, sink=self._sink, settler=self._settler)
         self._sender = Sender(
-            stores=stores, billing=billing, connectivity=connectivity, terms=terms, settler=self._settler
+            stores=stores,
+            billing=billing,
+            connectivity=connectivity,
+            terms=terms,
+            sink=self._sink,
+            settler=self._settler,
         )
         self._syncing = asyncio.Lock()
         self._under_way: asyncio.Future[Settlement] | None = None
@@ -108,7 +113,7 @@ class Delivery:
             await self.drain()
         except TapiError as error:
             return SyncReport(trouble=str(error), paused=self.paused)
-        return await self.sync()
+        return await self.sync(hasten=True)
 
     async def sync_if_due(self) -> SyncReport | None:
         """Send when there is reason to: enough waits, something waits for half the interval, or a batch is due."""
@@ -121,12 +126,12 @@ class Delivery:
             return None
         return await self.sync() if due else None
 
-    async def sync(self) -> SyncReport:
-        """Send until nothing is left or the service takes no more."""
+    async def sync(self, *, hasten: bool = False) -> SyncReport:
+        """Send until nothing is left or the service takes no more; ``hasten`` what waits after a failure."""
         async with self._syncing:
             report = SyncReport()
             try:
-                await self._take_up()
+                await self._take_up(hasten=hasten)
                 while not self._sink.resting and (batch := await self._sender.next()):
                     report = report.plus(batch, await self._deliver(batch))
             except TapiError as error:
@@ -145,9 +150,11 @@ class Delivery:
             return Backlog(spooled=spooled, paused=self.paused)
         return Backlog(spooled=spooled, paused=self.paused, **asdict(pending))
 
-    async def _take_up(self) -> None:
+    async def _take_up(self, *, hasten: bool) -> None:
         """What earlier rounds, or an earlier run, have left open."""
         await self._sender.begin()
+        if hasten:
+            await self._stores.batches.hasten()
         await self._settler.judge_all()
         await self._inquiry.resolve_all(self._sender.memory)
 
@@ -175,7 +182,7 @@ class Delivery:
         while True:
             await self._sync_now.wait()
             self._sync_now.clear()
-            report = await self.sync()
+            report = await self.sync(hasten=True)
             failures = failures + 1 if report.trouble else 0
             if report.trouble:
                 await self._rest(failures, self._sync_now)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tapi_agent.ports.billing import BillingService
     from tapi_agent.services.connectivity import Connectivity
     from tapi_agent.services.delivery.settler import Settler
+    from tapi_agent.services.delivery.sink import Sink
     from tapi_agent.services.delivery.terms import DeliveryTerms, UsageStores
 
 _NO_LINK = (PauseReason.UNREACHABLE, PauseReason.TLS)
@@ -30,12 +31,14 @@ class Sender:
         billing: BillingService,
         connectivity: Connectivity,
         terms: DeliveryTerms,
+        sink: Sink,
         settler: Settler,
     ) -> None:
         self._stores = stores
         self._billing = billing
         self._connectivity = connectivity
         self._terms = terms
+        self._sink = sink
         self._settler = settler
         self._owed: tuple[LeasedBatch, Settlement] | None = None
         self.memory = ServiceMemory()
@@ -47,7 +50,12 @@ class Sender:
         await self._stores.batches.reclaim(dedupes=self.memory.dedupes, quiet=self._terms.quiet)
 
     async def next(self) -> LeasedBatch | None:
-        """The oldest batch that is due; when none is, a new one of what is pending; ``None`` when nothing is."""
+        """The oldest batch that is due; when none is, a new one of what is pending; ``None`` when nothing is.
+
+        While sending fails a new one is made first: it may be the batch at hand that fails, and not the service.
+        """
+        if self._sink.failing:
+            await self._seal()
         batch = await self._stores.batches.lease(duration=self._terms.lease)
         if batch is None and await self._seal():
             batch = await self._stores.batches.lease(duration=self._terms.lease)

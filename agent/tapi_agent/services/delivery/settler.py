@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 import structlog
@@ -67,7 +68,7 @@ class Settler:
             case Verdict.RESTORE:
                 await self._stores.roots.restore(root_id, delay=self._sink.wait(tally.attempts))
                 pause = Pause(reason=PauseReason.REFUSES_EVERYTHING, detail="most events of a batch were refused")
-                self._sink.failed(retry_after=None, pause=pause)
+                self._sink.failed(pause=pause)
 
     async def _apply(self, batch: LeasedBatch, settlement: Settlement) -> None:
         match settlement:
@@ -93,16 +94,18 @@ class Settler:
             self._sink.delivered()
 
     async def _retry(self, batch: LeasedBatch, retry: Retry) -> None:
-        delay = self._sink.wait(batch.attempts, retry.retry_after)
-        await self._stores.batches.retry(batch, detail=retry.detail, delay=delay, nothing_stored=retry.nothing_stored)
+        """After a rest of the whole link the batch waits on, so that next time another one goes first."""
+        rest = retry.retry_after or timedelta(0)
         if retry.service_wide:
-            self._sink.failed(retry_after=retry.retry_after, pause=retry.pause)
+            rest = self._sink.failed(retry_after=retry.retry_after, pause=retry.pause)
+        delay = rest + self._sink.wait(batch.attempts) / 2
+        await self._stores.batches.retry(batch, detail=retry.detail, delay=delay, nothing_stored=retry.nothing_stored)
 
     async def _reseal(self, batch: LeasedBatch, reseal: Reseal) -> None:
         dialect = reseal.dialect or batch.dialect
         await self._stores.batches.replace(batch, parts=1, dialect=dialect, detail=reseal.detail)
         if reseal.pause:
-            self._sink.failed(retry_after=None, pause=reseal.pause)
+            self._sink.failed(pause=reseal.pause)
 
     async def _doubt(self, batch: LeasedBatch, doubt: Ambiguous) -> None:
         quiet = self._terms.quiet

@@ -43,26 +43,32 @@ class Sink:
         """Whether nothing should be sent right now."""
         return self._monotonic() < self._until
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed for more than its own batch."""
+        return self._failures > 0
+
     def delivered(self) -> None:
         """The service has taken something."""
         if self.pause:
             log.info("usage.resumed", reason=self.pause.reason)
         self.pause, self._failures, self._until = None, 0, 0.0
 
-    def failed(self, *, retry_after: timedelta | None, pause: Pause | None) -> None:
-        """It took nothing, and would take no other batch either."""
+    def failed(self, *, retry_after: timedelta | None = None, pause: Pause | None = None) -> timedelta:
+        """It took nothing, and would take no other batch either; returns how long to rest."""
         if pause and (self.pause is None or self.pause.reason is not pause.reason):
             log.error("usage.paused", reason=pause.reason, detail=pause.detail, fix=pause.reason.fix)
         self.pause = pause or self.pause
         self._failures += 1
-        self._until = self._monotonic() + self.wait(self._failures, retry_after).total_seconds()
+        rest = max(self.wait(self._failures) / 2, min(retry_after or timedelta(0), _LONGEST_WISH))
+        self._until = self._monotonic() + rest.total_seconds()
+        return rest
 
     def wake(self) -> None:
         """Something has changed: try now. A pause stays until something is delivered."""
         self._until = 0.0
 
-    def wait(self, failures: int, retry_after: timedelta | None = None) -> timedelta:
-        """How long to wait after so many failures: full jitter, and at least what the service asks for."""
+    def wait(self, failures: int) -> timedelta:
+        """How long to wait after so many failures, with full jitter."""
         first, longest = self._terms.first_wait, self._terms.longest_wait
-        jittered = full_jitter(failures, first=first, limit=longest, entropy=self._entropy(_ENTROPY))
-        return max(jittered, min(retry_after or timedelta(0), _LONGEST_WISH))
+        return full_jitter(failures, first=first, limit=longest, entropy=self._entropy(_ENTROPY))

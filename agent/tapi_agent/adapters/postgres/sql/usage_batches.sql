@@ -17,11 +17,14 @@ SELECT EXISTS (
 ) AS due
 
 -- name: stream_to_seal
--- One stream of this device with something to seal; the lock makes the chain of digests one line.
+-- One stream of this device with something to seal; the lock makes the chain of digests one line. A few batches that wait
+-- are enough: bodies of a long outage would only take space.
 SELECT stream, device_id, sealed_sha256
 FROM agent_streams
 WHERE device_id = %(device_id)s
     AND EXISTS (SELECT FROM usage_events WHERE stream = agent_streams.stream AND state = 'pending')
+    AND (SELECT count(*) FROM usage_batches
+        WHERE stream = agent_streams.stream AND state = 'sealed' AND NOT refused) < %(most_waiting)s
 ORDER BY first_seen_at, stream
 LIMIT 1
 FOR UPDATE SKIP LOCKED
@@ -60,16 +63,17 @@ WHERE batch_id = ANY(%(sources)s) AND state = 'sealed' AND seq = ANY(%(seqs)s)
 UPDATE agent_streams SET sealed_sha256 = %(sha256)s WHERE stream = %(stream)s
 
 -- name: lease
--- The oldest batch that is due. A batch that was refused alone waits for the verdict on its root, not for another try.
+-- Of the batches that are due the oldest one, but those that have failed only after all others, so that one that always
+-- fails stands in nobody's way. A batch that was refused alone waits for the verdict on its root, not for another try.
 WITH due AS (
     SELECT batch_id FROM usage_batches
     WHERE state = 'sealed' AND NOT refused AND next_attempt_at <= clock_timestamp()
-    ORDER BY root_id, first_seq
+    ORDER BY last_attempt_at NULLS FIRST, root_id, first_seq
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 )
 UPDATE usage_batches AS batch SET
-    state = 'sending', lease_owner = %(owner)s, lease_until = clock_timestamp() + %(lease)s, fence = fence + 1,
+    state = 'sending', last_attempt_at = clock_timestamp(), lease_owner = %(owner)s, lease_until = clock_timestamp() + %(lease)s, fence = fence + 1,
     attempts = attempts + 1
 FROM due
 WHERE batch.batch_id = due.batch_id
@@ -79,6 +83,11 @@ RETURNING batch.batch_id, root_id, dialect, body, attempts, fence, nothing_store
     ) AS others_delivered,
     ARRAY(SELECT event_id FROM usage_events AS event
         WHERE event.batch_id = batch.batch_id AND event.state = 'sealed' ORDER BY seq) AS event_ids
+
+-- name: hasten
+-- The link is back, or a person says so: what waits after a failure need wait no longer.
+UPDATE usage_batches SET next_attempt_at = clock_timestamp()
+WHERE state = 'sealed' AND NOT refused AND next_attempt_at > clock_timestamp()
 
 -- name: reclaim
 -- Batches under way whose sender is gone, or was an earlier run of this agent: nobody knows whether they arrived.
