@@ -87,6 +87,7 @@ CREATE TABLE usage_batches (
     fence                bigint      NOT NULL DEFAULT 0,
     last_reply           text        NOT NULL DEFAULT '',
     refused              boolean     NOT NULL DEFAULT false,
+    held                 boolean     NOT NULL DEFAULT false,
     partial              boolean     NOT NULL DEFAULT false,
     nothing_stored       integer     NOT NULL DEFAULT 0,
     nothing_stored_since timestamptz,
@@ -129,6 +130,7 @@ COMMENT ON COLUMN usage_batches.lease_until IS 'After this (database clock) any 
 COMMENT ON COLUMN usage_batches.fence IS 'Rises with every lease: a failure reported under an older one is not heard';
 COMMENT ON COLUMN usage_batches.last_reply IS 'What the last try came to, for people';
 COMMENT ON COLUMN usage_batches.refused IS 'The service refused this one event alone; its root decides whether the event is bad or the service';
+COMMENT ON COLUMN usage_batches.held IS 'Each of its events was refused alone, and they are too many to die: tried as a whole from time to time';
 COMMENT ON COLUMN usage_batches.partial IS 'Ambiguous because the service said that it stored some of the events, without saying which';
 COMMENT ON COLUMN usage_batches.nothing_stored IS 'How often in a row the service said that it stored nothing';
 COMMENT ON COLUMN usage_batches.nothing_stored_since IS 'When it first said so (database clock); NULL: it did not';

@@ -46,7 +46,7 @@ class Guard:
         intake = await take_in(headers, receive)
         if intake is None:
             return
-        answer = self._refusal(scope, headers) or intake.refusal or self._app
+        answer = intake.refusal or self._refusal(scope, headers) or self._app
         try:
             await answer(scope, intake.replay(receive), self._stamping(send, self._page(scope, headers)))
         except Exception:  # a bug, answered with 500 by now: raised on, uvicorn would log it without saying where
@@ -81,7 +81,8 @@ class Guard:
         return self._tcp_refusal(scope["method"], headers) if scope["state"]["peer"].tcp else None
 
     def _tcp_refusal(self, method: str, headers: Mapping[bytes, bytes]) -> Response | None:
-        if cors.host_of(b"//" + headers.get(b"host", b"")) not in {None, *cors.LOOPBACK}:
+        host = headers.get(b"host")
+        if host and cors.host_of(b"//" + host) not in cors.LOOPBACK:
             return _for_a_page("the Host header does not name this machine's loopback")
         if cors.pages(headers) and cors.is_preflight(method, headers):
             return cors.preflight()

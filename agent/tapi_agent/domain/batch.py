@@ -77,6 +77,7 @@ class LeasedBatch:
     event_ids: tuple[EventId, ...]
     attempts: int
     fence: int
+    held: bool = False
     nothing_stored: int = 0
     others_delivered: bool = False
 

@@ -195,6 +195,8 @@ def _names_the_extension(body: bytes) -> bool:
 
 
 def _divide(detail: str, batch: LeasedBatch) -> Settlement:
+    if batch.held:  # dividing it once more would only find out again what is known
+        return Retry(detail=detail, service_wide=False)
     if len(batch.event_ids) == 1:
         return Refused(death=Death(code=DeadReason.REFUSED, detail=detail))
     return Halve(detail=detail)

@@ -157,5 +157,5 @@ def _warning(reason: DecisionReason, standing: Standing) -> str | None:
     if reason is not DecisionReason.GRACE:
         return None
     following = standing.next_transition
-    end = f", {following.to} from {following.at.isoformat()}" if following else ""
+    end = f", {following.to} from {following.at:%Y-%m-%dT%H:%M:%SZ}" if following else ""
     return f"the license is in grace ({standing.reason}){end} unless it is renewed"

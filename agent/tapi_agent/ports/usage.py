@@ -191,8 +191,8 @@ class Roots(Protocol):
         """The events that were refused alone become dead letters; returns how many."""
         ...
 
-    async def restore(self, root_id: BatchId, *, delay: timedelta) -> None:
-        """All that was not delivered goes back into one batch."""
+    async def restore(self, root_id: BatchId, *, delay: timedelta, only_refused: bool) -> None:
+        """All that was not delivered, or ``only_refused`` events, go back into one batch."""
         ...
 
 

@@ -77,6 +77,7 @@ class LiveAgent:
     billing: FakeBilling
     machine: FakeClock
     spool: SqliteSpool
+    server: LocalServer
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         """Do something in the agent's own loop."""
@@ -98,13 +99,13 @@ class LiveAgent:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, *sockets: socket.socket) -> AsyncIterator[None]:
+async def serving(app: ASGIApp, *sockets: socket.socket) -> AsyncIterator[LocalServer]:
     server = LocalServer(app)
     task = asyncio.create_task(server.serve(sockets=list(sockets)))
     try:
         while not server.started:
             await asyncio.sleep(0)
-        yield
+        yield server
     finally:
         server.should_exit = True
         await task
@@ -196,7 +197,7 @@ async def agent_in(
         connectivity.failed(POSTGRES, UnavailableError("no PostgreSQL in this test", fix="none"))
     tcp = bind_tcp(0)
     port = tcp.getsockname()[1]
-    async with serving(create_app(context), bind_unix(folder / "s", group=None), tcp):
+    async with serving(create_app(context), bind_unix(folder / "s", group=None), tcp) as server:
         yield LiveAgent(
             socket=folder / "s",
             port=port,
@@ -205,6 +206,7 @@ async def agent_in(
             billing=billing,
             machine=machine,
             spool=spool,
+            server=server,
         )
     billing.online()
     await licensing.stop()

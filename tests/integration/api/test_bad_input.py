@@ -9,7 +9,6 @@ import pytest
 
 if TYPE_CHECKING:
     import httpx
-
     from tests.integration.api.conftest import LiveAgent
 
 EVENTS = "/api/v1/usage/events"

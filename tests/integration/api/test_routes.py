@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import httpx
-
     from tests.integration.api.conftest import LiveAgent
 
 CALL = {"event_type": "api_call", "quantity": 1}

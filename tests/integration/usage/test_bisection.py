@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from math import log2
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,11 @@ class Picky(FakeBilling):
     def __init__(self, *, everything: bool = False) -> None:
         super().__init__()
         self.everything = everything
+        self.picky = True
 
     @override
     async def send_usage(self, batch: WireBatch) -> UsageReply:
-        if self.everything or b'"camera_id":"bad"' in batch.body:
+        if self.everything or (self.picky and b'"camera_id":"bad"' in batch.body):
             self.reply_to_usage(UsageReply(status=400, body=b"bad request"))
         return await super().send_usage(batch)
 
@@ -97,6 +99,21 @@ async def test_too_many_bad_events_are_kept_and_hold_up_nobody(build) -> None:
         assert sorted(str(event["event_id"]) for event in billing.billed) == sorted(good)
         waiting = rig.query("SELECT event_id FROM usage_events WHERE state = 'sealed'")
         assert {str(row["event_id"]) for row in waiting} == set(bad)
+        tries = len(billing.sent)
+        await rig.until(lambda: len(billing.sent) > tries + 3)
+        assert [batch["events"] for batch in rig.batches() if batch["state"] == "sealed"] == [20]
+        billing.picky = False
+        await rig.until(lambda: rig.states() == {"synced": 200})
+
+
+async def test_bad_events_among_good_ones_do_not_keep_them(build) -> None:
+    billing = Picky()
+    async with build(billing) as rig:
+        for _ in range(100):
+            await rig.record(1, camera_id="bad")
+            await rig.record(9)
+        await rig.until(lambda: rig.states() == {"synced": 900, "sealed": 100})
+        assert rig.dead() == {}
 
 
 async def test_a_verdict_that_a_kill_prevented_is_given_later(build) -> None:
@@ -121,7 +138,7 @@ async def test_a_verdict_that_a_kill_prevented_is_given_later(build) -> None:
 
 async def test_an_ambiguous_half_is_not_drawn_into_the_verdict(build) -> None:
     billing = Picky()
-    async with build(billing, quiet=__import__("datetime").timedelta(hours=1)) as rig:
+    async with build(billing, quiet=timedelta(hours=1)) as rig:
         await rig.record(5)
         (bad,) = await rig.record(1, camera_id="bad")
         billing.classic()

@@ -214,7 +214,7 @@ def test_a_permission_in_grace_warns_of_what_comes(catalog: Catalog) -> None:
         "outputs.api", catalog, Holder(standing=standing, mode=LicenseMode.BASE, packs=frozenset({"base"}))
     )
     assert decision.warning == (
-        "the license is in grace (LICENSE_LAPSED), expired from 2026-03-01T00:00:00+00:00 unless it is renewed"
+        "the license is in grace (LICENSE_LAPSED), expired from 2026-03-01T00:00:00Z unless it is renewed"
     )
 
 

@@ -212,6 +212,10 @@ def test_a_refusal_without_detail_splits(given: UsageReply, known: Known) -> Non
     assert str(given.status) in alone.death.detail
 
 
+def test_what_was_refused_event_by_event_is_not_divided_again() -> None:
+    assert read_reply(UsageReply(status=400), batch(held=True), CLASSIC) == Retry(detail="HTTP 400", service_wide=False)
+
+
 def test_a_reused_key_is_resealed_only_where_ids_protect() -> None:
     reused = reply({"code": "key_reused"}, 422)
     resealed, doubtful = read_reply(reused, batch(), DEDUPES), read_reply(reused, batch(), CLASSIC)

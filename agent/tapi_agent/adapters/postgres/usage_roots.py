@@ -55,10 +55,14 @@ class PostgresRoots:
                 await _bury(connection, batch)
         return len(refused)
 
-    async def restore(self, root_id: BatchId, *, delay: timedelta) -> None:
-        """All that was not delivered goes back into one batch, a root of its own, to be tried after ``delay``."""
+    async def restore(self, root_id: BatchId, *, delay: timedelta, only_refused: bool) -> None:
+        """All that was not delivered goes back into one batch, a root of its own, to be tried after ``delay``.
+
+        ``only_refused``: only the events that were refused alone, to be held together.
+        """
+        wanted = {"root_id": root_id, "only_refused": only_refused}
         async with self._database.connection() as connection:
-            batches = await (await connection.execute(_SQL.lock_unsent, {"root_id": root_id})).fetchall()
+            batches = await (await connection.execute(_SQL.lock_unsent, wanted)).fetchall()
             if not batches:
                 return
             sources = [batch["batch_id"] for batch in batches]
@@ -66,7 +70,7 @@ class PostgresRoots:
             events = members(await cursor.fetchall())
             attempts = max(batch["attempts"] for batch in batches)
             sealer = Sealer(connection, self._ids, dialect=Dialect(batches[0]["dialect"]))
-            origin = Origin(attempts=attempts, delay=delay)
+            origin = Origin(attempts=attempts, delay=delay, tried=True, held=only_refused)
             await sealer.reseal([events], batches[0]["stream"], origin, sources=sources)
             await connection.execute(SQL.close_split, {"batch_ids": sources, "detail": None})
 

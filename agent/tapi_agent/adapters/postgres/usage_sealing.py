@@ -30,12 +30,17 @@ _ENTROPY: Final = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a batch comes from: ``root_id`` and ``parent_id`` are ``None`` for one that was split from no other."""
+    """Where a batch comes from: ``root_id`` and ``parent_id`` are ``None`` for one that was split from no other.
+
+    ``tried``: its events have just been refused, so that untried batches go first; ``held``: each of them alone.
+    """
 
     root_id: BatchId | None = None
     parent_id: BatchId | None = None
     attempts: int = 0
     delay: timedelta = NO_DELAY
+    tried: bool = False
+    held: bool = False
 
 
 class BatchIds:
@@ -118,4 +123,6 @@ def _row(batch: SealedBatch, origin: Origin) -> dict[str, object]:
         "body": batch.body,
         "attempts": origin.attempts,
         "delay": origin.delay,
+        "tried": origin.tried,
+        "held": origin.held,
     }

@@ -6,6 +6,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.table import Table
+
 from tapi_agent.cli.output import console, state, table
 
 if TYPE_CHECKING:
@@ -27,8 +29,10 @@ class Screen:
         console.print(f"\n[bold]{self._act}. {title}[/]")
 
     def say(self, text: str) -> None:
-        """One line, stamped with the seconds since the start."""
-        console.print(f"  [dim]{time.monotonic() - self._began:5.1f} s[/]  {text}")
+        """One remark, stamped with the seconds since the start; what does not fit goes on below itself."""
+        line = Table.grid(padding=(0, 2))
+        line.add_row(f"[dim]{time.monotonic() - self._began:7.1f} s[/]", text)
+        console.print(line)
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:

@@ -24,6 +24,7 @@ from tapi_agent.domain.settlement import (
 
 if TYPE_CHECKING:
     from tapi_agent.domain.batch import LeasedBatch
+    from tapi_agent.domain.bisection import RootTally
     from tapi_agent.domain.ids import BatchId
     from tapi_agent.domain.settlement import ServiceMemory
     from tapi_agent.services.delivery.sink import Sink
@@ -65,10 +66,16 @@ class Settler:
                 return
             case Verdict.BURY:
                 _count_dead(await self._stores.roots.bury(root_id))
+            case Verdict.HOLD:
+                await self._restore(root_id, tally, only_refused=True)
             case Verdict.RESTORE:
-                await self._stores.roots.restore(root_id, delay=self._sink.wait(tally.attempts))
-                pause = Pause(reason=PauseReason.REFUSES_EVERYTHING, detail="most events of a batch were refused")
-                self._sink.failed(pause=pause)
+                await self._restore(root_id, tally, only_refused=False)
+
+    async def _restore(self, root_id: BatchId, tally: RootTally, *, only_refused: bool) -> None:
+        delay = self._sink.wait(tally.attempts)
+        await self._stores.roots.restore(root_id, delay=delay, only_refused=only_refused)
+        detail = f"{tally.refused} events of a batch of {tally.events} were refused one by one"
+        self._sink.failed(pause=Pause(reason=PauseReason.REFUSES_EVERYTHING, detail=detail))
 
     async def _apply(self, batch: LeasedBatch, settlement: Settlement) -> None:
         match settlement:

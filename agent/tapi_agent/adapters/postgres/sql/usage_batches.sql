@@ -46,10 +46,11 @@ SELECT event_id, seq, canonical FROM usage_events WHERE batch_id = %(batch_id)s 
 -- name: insert_batch
 INSERT INTO usage_batches (
     batch_id, root_id, parent_id, stream, dialect, first_seq, last_seq, events, sha256, prev_sha256, body, attempts,
-    next_attempt_at)
+    held, last_attempt_at, next_attempt_at)
 VALUES (
     %(batch_id)s, %(root_id)s, %(parent_id)s, %(stream)s, %(dialect)s, %(first_seq)s, %(last_seq)s, %(events)s, %(sha256)s,
-    %(prev_sha256)s, %(body)s, %(attempts)s, clock_timestamp() + %(delay)s)
+    %(prev_sha256)s, %(body)s, %(attempts)s, %(held)s, CASE WHEN %(tried)s THEN clock_timestamp() END,
+    clock_timestamp() + %(delay)s)
 
 -- name: take_pending
 UPDATE usage_events SET state = 'sealed', batch_id = %(batch_id)s
@@ -77,7 +78,7 @@ UPDATE usage_batches AS batch SET
     attempts = attempts + 1
 FROM due
 WHERE batch.batch_id = due.batch_id
-RETURNING batch.batch_id, root_id, dialect, body, attempts, fence, nothing_stored,
+RETURNING batch.batch_id, root_id, dialect, body, attempts, fence, held, nothing_stored,
     nothing_stored > 0 AND EXISTS (
         SELECT FROM usage_batches AS other WHERE other.synced > 0 AND other.settled_at > batch.nothing_stored_since
     ) AS others_delivered,

@@ -10,7 +10,10 @@ SELECT
         WHERE batch.root_id = %(root_id)s AND letter.code = %(code)s)::integer AS dead,
     count(*) FILTER (WHERE state IN ('sealed', 'sending') AND NOT refused)::integer AS open,
     count(*) FILTER (WHERE state = 'ambiguous')::integer AS ambiguous,
-    coalesce(max(attempts), 0) AS attempts
+    coalesce(max(attempts), 0) AS attempts,
+    EXISTS (SELECT FROM usage_batches AS other
+        WHERE other.root_id <> %(root_id)s AND other.synced > 0
+        AND other.settled_at > (SELECT sealed_at FROM usage_batches WHERE batch_id = %(root_id)s)) AS others_taken
 FROM usage_batches
 WHERE root_id = %(root_id)s
 
@@ -23,7 +26,7 @@ SELECT batch_id, last_reply FROM usage_batches WHERE root_id = %(root_id)s AND r
 -- name: lock_unsent
 -- Skipping what another agent is sending at this moment: it will come to the same end by itself.
 SELECT batch_id, stream, dialect, attempts FROM usage_batches
-WHERE root_id = %(root_id)s AND state = 'sealed'
+WHERE root_id = %(root_id)s AND state = 'sealed' AND (refused OR NOT %(only_refused)s)
 ORDER BY first_seq
 FOR UPDATE SKIP LOCKED
 
