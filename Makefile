@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 4
 
-.PHONY: help run test lint format lock coverage docs clean
+.PHONY: help run test lint format lock docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +33,13 @@ lint: $(INSTALLED) ## ruff, mypy --strict, import contracts
 format: $(INSTALLED) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
+
+docs: $(INSTALLED) ## write what is generated from the code: config templates, settings reference, license states
+	$(BIN)/python -m tapi_agent.settings.generate
+	$(BIN)/python tests/unit/licensing/test_states_document.py
+
+bench: $(INSTALLED) ## measure what must be fast; the machine should be idle
+	$(BIN)/python benchmarks/startup.py
 
 lock: $(INSTALLED) ## pin every dependency anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --upgrade pyproject.toml -o requirements.lock

@@ -37,6 +37,8 @@ def run() -> None:
     faulthandler.enable()
     settings = load()
     telemetry.configure(settings.level, file=_log_file(settings))
+    for problem in (*settings.problems, *settings.unknown):
+        log.warning("settings.problem", problem=problem)
     asyncio.run(_live(settings))
 
 
@@ -67,7 +69,10 @@ async def _live(settings: Settings) -> None:
 
 
 async def _start(agent: Agent) -> None:
-    """What must be known before the first answer; waits for no other process."""
+    """What must be known before the first answer; waits for no other process.
+
+    The local evidence file decides; Redis and PostgreSQL are read as soon as they answer, which may be a second later.
+    """
     await agent.core.clock.start()
     await agent.licensing.start()
     for camera in agent.cameras:

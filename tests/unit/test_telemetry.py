@@ -52,7 +52,7 @@ class Output:
 def _restored() -> Iterator[None]:
     """Leave logging as it was for the tests that follow in this process."""
     root = logging.getLogger()
-    names = ("", "apscheduler", "httpcore", "httpx", "psycopg.pool", "uvicorn.access")
+    names = ("", "apscheduler", "httpcore", "httpx", "psycopg.pool", "transitions", "uvicorn.access")
     handlers, raising = list(root.handlers), logging.raiseExceptions
     levels = {name: logging.getLogger(name).level for name in names}
     yield
@@ -114,12 +114,12 @@ def test_the_level_filters_both(output: Output, level: str, seen: list[str], *, 
 
 
 @pytest.mark.parametrize(
-    "name", ["apscheduler.executors", "httpx", "httpcore.http11", "uvicorn.access", "psycopg.pool"]
+    "name", ["apscheduler.executors", "httpx", "httpcore.http11", "transitions.core", "uvicorn.access", "psycopg.pool"]
 )
 def test_talkative_libraries_are_held_back_even_at_debug(output: Output, name: str) -> None:
     configure("debug", stream=output.stream)
     logging.getLogger(name).info("request headers")
-    logging.getLogger(name).error("trouble")
+    logging.getLogger(name).critical("trouble")
     assert output.only["event"] == "trouble"
 
 

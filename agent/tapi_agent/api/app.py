@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tapi_agent.api.context import Context
+
+ROOMS: Final = tuple(room.router for room in (health, status, license, entitlements, usage, plugins))
 
 
 def create_app(context: Context) -> ASGIApp:
@@ -32,6 +34,6 @@ def create_routes(context: Context) -> FastAPI:
     app = FastAPI(title="tapi-agent", version=context.version, openapi_url=None, redirect_slashes=False)
     app.state.context = context
     errors.install(app)
-    for routes in (health, status, license, entitlements, usage, plugins):
-        app.include_router(routes.router)
+    for room in ROOMS:
+        app.include_router(room)
     return app

@@ -43,6 +43,8 @@ def bind_unix(path: Path, *, group: str | None) -> socket.socket:
 
 
 def _refuse_if_answering(path: Path) -> None:
+    if path.exists() and not path.is_socket():
+        raise ConfigurationError(f"{path} is there and is no socket", fix="remove it, or set another TAPI_SOCKET")
     with socket.socket(socket.AF_UNIX) as probe:
         result = probe.connect_ex(str(path))
     if result == 0:

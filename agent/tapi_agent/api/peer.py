@@ -80,7 +80,7 @@ class LevelTable:
         """The highest level the peer's user or one of its groups gives; whoever can connect may check."""
         if peer.tcp or peer.uid in {0, self.own_uid}:
             return Level.ADMIN
-        return max([Level.CHECK, *(level for name, level in self.groups if _gid(name) in peer.gids)])
+        return max([Level.CHECK, *(level for name, level in self.groups if _is_in(peer, name))])
 
     def group_for(self, needed: Level) -> str | None:
         """The least powerful group that gives ``needed``."""
@@ -88,13 +88,20 @@ class LevelTable:
         return enough[0][1] if enough else None
 
 
-@cache
-def _gid(group: str) -> int | None:
-    """Looked up once: where groups come from a directory server, that may take seconds, and every request asks."""
+def _is_in(peer: Peer, group: str) -> bool:
     try:
-        return grp.getgrnam(group).gr_gid
+        return _gid(group) in peer.gids
     except KeyError:
-        return None
+        return False
+
+
+@cache
+def _gid(group: str) -> int:
+    """Looked up once: where groups come from a directory server, that may take seconds, and every request asks.
+
+    An error is not kept: a group that is made later counts from then on.
+    """
+    return grp.getgrnam(group).gr_gid
 
 
 def level_table(*, socket_group: str) -> LevelTable:

@@ -53,6 +53,13 @@ class LocalProtocol(H11Protocol):
             self._disarm()
 
     @override
+    def on_response_complete(self) -> None:
+        """The next request may have begun to arrive while this one was answered."""
+        super().on_response_complete()
+        if self._receiving():
+            self._arm()
+
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
         super().connection_lost(exc)
@@ -81,8 +88,6 @@ class LocalProtocol(H11Protocol):
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer where no answer has begun, and hang up."""
-        if self.transport.is_closing():
-            return
         if self.conn.our_state in _UNANSWERED:
             self.transport.write(_refusal(status, detail))
         self.transport.close()

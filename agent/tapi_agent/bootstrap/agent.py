@@ -13,10 +13,12 @@ from tapi_agent.adapters.redis.evidence import RedisEvidence
 from tapi_agent.adapters.signing import DeviceSealer
 from tapi_agent.api.app import create_app
 from tapi_agent.api.context import Context
+from tapi_agent.api.peer import level_table
 from tapi_agent.bootstrap.core import VERSION, Core, core
 from tapi_agent.bootstrap.doors import doors
 from tapi_agent.bootstrap.stores import Stores, stores, watches
 from tapi_agent.bootstrap.usage import Usage, usage
+from tapi_agent.domain.errors import ConfigurationError
 from tapi_agent.domain.ids import CameraId
 from tapi_agent.jobs.scheduler import JobScheduler
 from tapi_agent.jobs.table import Job
@@ -28,6 +30,7 @@ from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from starlette.types import ASGIApp
 
@@ -58,7 +61,7 @@ class Agent:
 
 def assemble(settings: Settings) -> Agent:
     """The agent for these settings. Needs a running event loop; asks nobody. Raises ``ConfigurationError``."""
-    settings.tapi_state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make_state_directory(settings.tapi_state_dir)
     base, chosen = core(settings), stores(settings)
     plugins = PluginHost(disabled=settings.plugins_disabled, timeout=settings.plugin_timeout)
     declarations = plugins.load()
@@ -87,6 +90,8 @@ def assemble(settings: Settings) -> Agent:
         plugins=plugins.report,
         problems=(*settings.problems, *settings.unknown, *opened.troubles),
         token=opened.token,
+        cors=settings.api_enable_cors,
+        levels=level_table(socket_group=settings.tapi_socket_group),
     )
     return Agent(
         app=create_app(context),
@@ -100,6 +105,16 @@ def assemble(settings: Settings) -> Agent:
         scheduler=JobScheduler(_jobs(settings, base, licensing, metered.delivery, heartbeat), clock=base.machine),
         watches=watches(chosen, base.connectivity),
     )
+
+
+def _make_state_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot make the state directory {path}: {error.strerror}",
+            fix="point TAPI_STATE_DIR at a directory that the agent's user can write",
+        ) from error
 
 
 def _licensing(settings: Settings, core: Core, stores: Stores, publisher: PluginHost) -> Licensing:

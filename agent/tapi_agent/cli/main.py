@@ -83,7 +83,7 @@ def root() -> None:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        app()
+        app(prog_name="tapi-agent")
     except TapiError as error:
         fail(error)
     except Exception:  # noqa: BLE001 - the last one to hear of it

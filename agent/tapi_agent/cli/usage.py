@@ -85,11 +85,10 @@ def flush(socket: SocketOption = None, as_json: JsonOption = False) -> None:
 
 def _show_report(report: dict[str, Any]) -> None:
     console.print(
-        f"{report['batches']} batches sent: {report['synced']} events billed, {report['dead']} dead letters, "
-        f"{report['ambiguous']} in doubt"
+        f"batches sent: {report['batches']}; events billed: {report['synced']}, "
+        f"dead letters: {report['dead']}, in doubt: {report['ambiguous']}"
     )
-    paused = report["paused"]
-    for trouble in filter(
-        None, (report["trouble"], paused and f"{paused['reason']}, {paused['detail']} → {paused['fix']}")
-    ):
-        warn(safe(trouble))
+    if report["trouble"]:
+        warn(safe(report["trouble"]))
+    if paused := report["paused"]:
+        warn(safe(f"{paused['reason']}, {paused['detail']} → {paused['fix']}"))

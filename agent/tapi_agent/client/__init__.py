@@ -1,4 +1,4 @@
-"""What applications import to ask the agent: needs the standard library, domain values and httpx, never the daemon."""
+"""What applications import to ask the agent: needs the standard library and domain values, never the daemon."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What an application may ask the agent, blocking, over its Unix socket. Replies are as the API sent them.
-
-Safe to share between threads. A process that forks makes a new one in the child.
-"""
+"""What an application may ask the agent, blocking, over its Unix socket. Replies are as the API sent them."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _WRONG_CLOCK: Final = frozenset({"TOO_OLD", "IN_FUTURE"})
 
 
 class AgentClient:
-    """Speaks HTTP/1.1 JSON over ``socket``; ``timeout`` in seconds, for each try.
+    """Speaks HTTP/1.1 JSON over ``socket``; ``timeout`` in seconds, for each try. Threads and forks may share it.
 
     Every method returns the decoded reply, as docs/api.md has it. It raises ``UnavailableError`` when the agent is not
     there, does not answer in time or cannot serve this now, and ``RejectedError`` with the agent's ``code`` and ``fix``
@@ -35,14 +32,11 @@ class AgentClient:
         self._connection = Connection(socket, timeout=timeout)
 
     def __enter__(self) -> Self:
+        """Nothing is held between calls; a ``with`` block only says how long the client is meant to be used."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._connection.close()
+        """Nothing to give back."""
 
     def status(self) -> dict[str, Any]:
         """State, reason, since, next transition, cameras by state, dependencies, backlog."""

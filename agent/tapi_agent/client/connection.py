@@ -1,16 +1,22 @@
 """One request to the agent's socket: sent again when the connection breaks, its reply decoded, its errors named.
 
-What is asked is ``client``'s.
+What is asked is ``client``'s. Standard library only: an application that asks the agent needs nothing else installed. A
+connection serves one request, which costs little on a Unix socket and leaves nothing for threads or a fork to share.
 """
 
 from __future__ import annotations
 
 import json
+import socket
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx
+from typing_extensions import override
 
 from tapi_agent.domain.errors import RejectedError, TapiError, UnavailableError
 
@@ -18,73 +24,95 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_SERVER_ERROR: Final = 500
-_BROKEN: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _ADVICE: Final = {
-    "FileNotFoundError": "start it (systemctl start tapi-agent), or name its socket with TAPI_SOCKET",
-    "ConnectionRefusedError": "start it: systemctl start tapi-agent",
+    FileNotFoundError: "start it (systemctl start tapi-agent), or name its socket with TAPI_SOCKET",
+    ConnectionRefusedError: "start it: systemctl start tapi-agent",
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    method: str
+    path: str
+    body: bytes | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Response:
+    status: int
+    retry_after: str
+    body: bytes
+
+
+class _UnixConnection(HTTPConnection):
+    def __init__(self, path: Path, *, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    @override
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
 class Connection:
-    """HTTP/1.1 JSON over ``socket``; ``timeout`` in seconds, for each try. May be shared between threads."""
+    """HTTP/1.1 JSON over ``socket``; ``timeout`` in seconds, for each try."""
 
     def __init__(self, socket: Path, *, timeout: float) -> None:
         self._socket = socket
         self._timeout = timeout
-        self._http = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(socket)),
-            base_url="http://localhost",
-            trust_env=False,
-        )
-
-    def close(self) -> None:
-        """Give what is open back."""
-        self._http.close()
 
     def call(self, method: str, path: str, document: object = None, *, patience: float = 0) -> dict[str, Any]:
         """The decoded reply, waited for ``patience`` seconds longer than usual; errors as ``AgentClient`` has them."""
-        request = self._http.build_request(
-            method,
-            path,
-            content=None if document is None else json.dumps(document, default=_plain),
-            headers=None if document is None else {"Content-Type": "application/json"},
-            timeout=self._timeout + patience,
-        )
-        return self._decoded(self._send(request))
-
-    def _send(self, request: httpx.Request) -> httpx.Response:
+        body = None if document is None else json.dumps(document, default=_plain).encode()
+        request = _Request(method=method, path=path, body=body, timeout=self._timeout + patience)
         try:
-            try:
-                return self._http.send(request)
-            except _BROKEN:  # the reply may be lost, not the request: whatever is sent here may arrive twice
-                return self._http.send(request)
-        except httpx.ConnectError as error:
-            raise self._not_there(_root(error)) from error
-        except httpx.TransportError as error:
+            response = self._send(request)
+        except (OSError, HTTPException) as error:
             raise UnavailableError(
                 f"the agent on {self._socket} did not answer: {_words(error)}",
                 fix="see its log: journalctl -u tapi-agent",
             ) from error
+        return self._decoded(response)
 
-    def _not_there(self, reason: BaseException) -> TapiError:
-        if isinstance(reason, PermissionError):
+    def _send(self, request: _Request) -> _Response:
+        try:
+            return self._try(request)
+        except (ConnectionError, HTTPException):  # the reply may be lost, not the request: it may arrive twice
+            return self._try(request)
+
+    def _try(self, request: _Request) -> _Response:
+        with closing(_UnixConnection(self._socket, timeout=request.timeout)) as connection:
+            try:
+                connection.connect()
+            except OSError as error:
+                raise self._not_there(error) from error
+            headers = {} if request.body is None else {"Content-Type": "application/json"}
+            connection.request(request.method, request.path, request.body, {**headers, "Connection": "close"})
+            with connection.getresponse() as response:
+                retry_after = response.headers.get("Retry-After", "")
+                return _Response(status=response.status, retry_after=retry_after, body=response.read())
+
+    def _not_there(self, error: OSError) -> TapiError:
+        if isinstance(error, PermissionError):
             return RejectedError(
                 f"you may not use {self._socket}",
                 code="forbidden",
                 fix="join the socket's group (sudo usermod -aG tapi $USER, then log in again), or use sudo",
             )
-        advice = _ADVICE.get(type(reason).__name__, "check TAPI_SOCKET")
-        return UnavailableError(f"no agent answers on {self._socket}: {_words(reason)}", fix=advice)
+        advice = _ADVICE.get(type(error), "check TAPI_SOCKET")
+        return UnavailableError(f"no agent answers on {self._socket}: {_words(error)}", fix=advice)
 
-    def _decoded(self, response: httpx.Response) -> dict[str, Any]:
+    def _decoded(self, response: _Response) -> dict[str, Any]:
         try:
-            document = response.json()
+            document = json.loads(response.body)
         except ValueError:
             document = None
         if not isinstance(document, dict):
             raise UnavailableError(f"what answers on {self._socket} is no tapi-agent", fix="check TAPI_SOCKET")
-        if response.is_success:
+        if response.status < HTTPStatus.BAD_REQUEST:
             return document
         raise _refusal(response, document)
 
@@ -100,19 +128,13 @@ def _plain(value: object) -> str:
             raise TypeError(f"{type(value).__name__} cannot be sent")
 
 
-def _refusal(response: httpx.Response, document: Mapping[str, Any]) -> TapiError:
-    message, fix = str(document.get("detail", response.reason_phrase)), str(document.get("fix", ""))
-    if response.status_code < _SERVER_ERROR:
-        return RejectedError(message, code=str(document.get("code", response.status_code)), fix=fix)
-    wait = response.headers.get("retry-after", "")
+def _refusal(response: _Response, document: Mapping[str, Any]) -> TapiError:
+    message, fix = str(document.get("detail", f"refused ({response.status})")), str(document.get("fix", ""))
+    if response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return RejectedError(message, code=str(document.get("code", response.status)), fix=fix)
+    wait = response.retry_after
     return UnavailableError(message, fix=fix, retry_after=timedelta(seconds=int(wait)) if wait.isdecimal() else None)
 
 
-def _root(error: BaseException) -> BaseException:
-    """What httpx has wrapped."""
-    cause = error.__cause__ or error.__context__
-    return error if cause is None else _root(cause)
-
-
-def _words(error: BaseException) -> str:
+def _words(error: Exception) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).strip(".").lower()

@@ -67,7 +67,8 @@ class LeasedBatch:
     """A batch in this agent's hands, to be sent and settled under ``fence``.
 
     ``attempts`` counts this one; ``nothing_stored`` how often in a row before this try the service said that it stored
-    nothing, ``others_delivered`` whether it took other batches meanwhile; ``root_id`` is the batch it was split from.
+    nothing, ``others_delivered`` whether it took other batches meanwhile. ``root_id`` is the batch it was split from;
+    ``held`` says that each of its events was refused alone before.
     """
 
     batch_id: BatchId

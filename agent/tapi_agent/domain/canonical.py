@@ -8,30 +8,48 @@ an event under another seq must still be the same text. Sealing a batch splices 
 from __future__ import annotations
 
 from datetime import UTC
-from typing import TYPE_CHECKING, Final
+from json.encoder import encode_basestring as quote
+from typing import TYPE_CHECKING, Final, TypedDict
 from uuid import UUID
 
 from tapi_agent.domain.ids import EventId
-from tapi_agent.domain.metadata import quote
 from tapi_agent.domain.quantity import literal
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
 
-    from tapi_agent.domain.usage import UsageEvent
+    from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
 
 _MARK: Final = ',"event_id":"'
 """Ends the classic part. In a JSON string its quotes would be escaped, so the last one in a text is the real one."""
 _UUID_LENGTH: Final = 36
 
 
-def canonical_text(event: UsageEvent, metadata: str) -> str:
-    """The event as one line of JSON; ``metadata`` is JSON already, ``event.canonical`` is not looked at."""
+class EventFacts(TypedDict):
+    """The fields of a ``UsageEvent`` that its text is made of."""
+
+    event_id: EventId
+    tenant_id: TenantId
+    device_id: DeviceId
+    camera_id: CameraId
+    event_type: str
+    resource_id: str
+    resource_type: str
+    quantity: Decimal
+    unit: str
+    billable: bool
+    event_time: datetime
+    corrects: UUID | None
+
+
+def canonical_text(event: EventFacts, metadata: str) -> str:
+    """The event as one line of JSON; ``metadata`` is JSON already."""
     return (
-        f'{{"tenant_id":{quote(event.tenant_id)},"event_type":{quote(event.event_type)}'
-        f',"resource_id":{quote(event.resource_id)},"quantity":{literal(event.quantity)},"unit":{quote(event.unit)}'
-        f',"event_time":"{rfc3339(event.event_time)}","metadata":{metadata}'
-        f'{_MARK}{event.event_id}","device_id":{quote(event.device_id)},"camera_id":{quote(event.camera_id)}'
+        f'{{"tenant_id":{quote(event["tenant_id"])},"event_type":{quote(event["event_type"])}'
+        f',"resource_id":{quote(event["resource_id"])},"quantity":{literal(event["quantity"])}'
+        f',"unit":{quote(event["unit"])},"event_time":"{rfc3339(event["event_time"])}","metadata":{metadata}'
+        f'{_MARK}{event["event_id"]}","device_id":{quote(event["device_id"])},"camera_id":{quote(event["camera_id"])}'
         f"{_extras(event)}}}"
     )
 
@@ -57,8 +75,8 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
-def _extras(event: UsageEvent) -> str:
+def _extras(event: EventFacts) -> str:
     """What the contract does not name: there only when it says something. Receivers ignore unknown fields."""
-    kind = f',"resource_type":{quote(event.resource_type)}' if event.resource_type else ""
-    corrects = f',"corrects":"{event.corrects}"' if event.corrects else ""
-    return kind + corrects + ("" if event.billable else ',"billable":false')
+    kind = f',"resource_type":{quote(event["resource_type"])}' if event["resource_type"] else ""
+    corrects = f',"corrects":"{event["corrects"]}"' if event["corrects"] else ""
+    return kind + corrects + ("" if event["billable"] else ',"billable":false')

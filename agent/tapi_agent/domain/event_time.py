@@ -19,11 +19,12 @@ _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Z
 class Moment:
     """When a draft is read.
 
-    ``now`` is trusted time, never below that of the previous id; ``floor`` the oldest instant that is still kept;
-    ``entropy`` ten random bytes.
+    ``now`` is trusted time, never below that of the previous id; ``latest`` the latest instant it may be; ``floor`` the
+    oldest that is still kept; ``entropy`` ten random bytes.
     """
 
     now: datetime
+    latest: datetime
     floor: datetime
     entropy: bytes
 
@@ -37,9 +38,10 @@ def read_event_time(value: object, moment: Moment) -> datetime:
             Refusal.TOO_OLD,
             "check the sender's clock",
         )
-    if event_time > moment.now + AHEAD:
+    latest = max(moment.now, moment.latest)
+    if event_time > latest + AHEAD:
         raise _invalid(
-            f"{event_time.isoformat()} is more than a day ahead of {moment.now.isoformat()}",
+            f"{event_time.isoformat()} is more than a day ahead of {latest.isoformat()}",
             Refusal.IN_FUTURE,
             "check the sender's clock, or the agent's (tapi-agent status)",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from json import JSONEncoder
+from json.encoder import encode_basestring as quote
 from typing import Final
 
 from tapi_agent.domain.errors import InvalidInputError
@@ -22,14 +22,13 @@ _DOUBLE_BITS: Final = 1023
 _DOUBLE_EXPONENT: Final = 307
 """What a double can hold: many a service reads numbers as doubles."""
 
-quote = JSONEncoder(ensure_ascii=False).encode
-"""A text as a JSON string."""
-
 
 def encode_metadata(value: object) -> str:
     """A JSON object of at most 32 KiB and 8 levels as text; ``InvalidInputError`` names the place that is wrong."""
     if not isinstance(value, Mapping):
         raise _invalid("metadata must be a JSON object", Refusal.WRONG_TYPE, _POINTER)
+    if not value:
+        return "{}"
     text = _object(value, _POINTER, 1)
     if len(text.encode()) > MAX_BYTES:
         raise _invalid(f"metadata is longer than {MAX_BYTES} bytes", Refusal.TOO_LONG, _POINTER)

@@ -11,6 +11,7 @@ from tapi_agent.domain.usage import Refusal
 
 _DIGITS: Final = 18
 _DECIMALS: Final = 9
+_LIMIT: Final = 10**_DIGITS
 _LONGEST: Final = 64
 _LITERAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?")
 _NOT_FINITE: Final = re.compile(r"[+-]?(s?nan[0-9]*|inf(inity)?)", re.IGNORECASE)
@@ -23,6 +24,8 @@ def read_quantity(value: object) -> Decimal:
 
     Raises ``InvalidInputError`` for anything else: a Python ``float`` has lost the digits that were meant.
     """
+    if type(value) is int and abs(value) < _LIMIT:  # almost all there are
+        return Decimal(value)
     number = _number(value)
     if not number.is_finite():
         raise _not_finite(str(number))

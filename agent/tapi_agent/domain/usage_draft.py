@@ -7,12 +7,12 @@ must be storable by PostgreSQL and acceptable to the billing service, because fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from tapi_agent.domain.canonical import canonical_text
+from tapi_agent.domain.canonical import EventFacts, canonical_text
 from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.domain.event_time import Moment, read_event_time
 from tapi_agent.domain.ids import CameraId, EventId, TenantId, keyed_id, random_id, time_of
@@ -23,6 +23,7 @@ from tapi_agent.domain.usage import Meter, Refusal, UsageEvent
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from decimal import Decimal
 
     from tapi_agent.domain.ids import DeviceId
 
@@ -40,6 +41,7 @@ FIELDS: Final = (
     "dedupe_key",
     "corrects",
 )
+_KNOWN: Final = frozenset(FIELDS)
 _LONGEST_ID: Final = 256
 
 
@@ -58,38 +60,35 @@ def read_draft(draft: object, intake: Intake, moment: Moment) -> UsageEvent:
     meter = _meter(fields, intake.meters)
     tenant_id = _tenant(fields, intake.default_tenant)
     camera_id = CameraId(_text(fields, "camera_id"))
-    event_time = read_event_time(fields.get("event_time", moment.now), moment)
+    event_time = read_event_time(fields["event_time"], moment) if "event_time" in fields else moment.now
     event_id = _event_id(fields, moment, event_time, (tenant_id, intake.device_id, meter.key))
-    event = UsageEvent(
-        event_id=event_id,
-        tenant_id=tenant_id,
-        device_id=intake.device_id,
-        camera_id=camera_id,
-        event_type=meter.key,
-        resource_id=_text(fields, "resource_id") or camera_id or intake.device_id,
-        resource_type=_text(fields, "resource_type"),
-        quantity=read_quantity(_required(fields, "quantity")),
-        unit=_unit(fields, meter),
-        billable=_flag(fields, "billable"),
-        event_time=event_time,
-        recorded_at=time_of(event_id),
-        corrects=_corrects(fields),
-        canonical="",
-    )
-    _check_sign(event)
-    return replace(event, canonical=canonical_text(event, encode_metadata(fields.get("metadata", {}))))
+    corrects = _corrects(fields)
+    facts: EventFacts = {
+        "event_id": event_id,
+        "tenant_id": tenant_id,
+        "device_id": intake.device_id,
+        "camera_id": camera_id,
+        "event_type": meter.key,
+        "resource_id": _text(fields, "resource_id") or camera_id or intake.device_id,
+        "resource_type": _text(fields, "resource_type"),
+        "quantity": _quantity(fields, corrects),
+        "unit": _unit(fields, meter),
+        "billable": _flag(fields, "billable"),
+        "event_time": event_time,
+        "corrects": corrects,
+    }
+    canonical = canonical_text(facts, encode_metadata(fields.get("metadata", {})))
+    return UsageEvent(**facts, recorded_at=time_of(event_id), canonical=canonical)
 
 
 def _fields(draft: object) -> dict[str, object]:
     """The draft's fields without those that are null, which say nothing."""
     if not isinstance(draft, Mapping):
         raise _invalid("", f"an event must be a JSON object, not {type(draft).__name__}", Refusal.WRONG_TYPE)
-    for name in draft:
-        if name not in FIELDS:
-            shown = ascii(name)[:60]
-            raise _invalid(
-                shown.strip("'"), f"{shown} is no field of an event", Refusal.UNKNOWN_FIELD, _near(name, FIELDS)
-            )
+    if not draft.keys() <= _KNOWN:
+        name = next(name for name in draft if name not in _KNOWN)
+        shown = ascii(name)[:60]
+        raise _invalid(shown.strip("'"), f"{shown} is no field of an event", Refusal.UNKNOWN_FIELD, _near(name, FIELDS))
     return {name: value for name, value in draft.items() if value is not None}
 
 
@@ -150,14 +149,16 @@ def _corrects(fields: Mapping[str, object]) -> UUID | None:
         raise _invalid("corrects", f"{ascii(text)[:60]} is no event id", Refusal.WRONG_TYPE) from error
 
 
-def _check_sign(event: UsageEvent) -> None:
-    if event.quantity < 0 and event.corrects is None:
+def _quantity(fields: Mapping[str, object], corrects: UUID | None) -> Decimal:
+    quantity = read_quantity(_required(fields, "quantity"))
+    if quantity < 0 and corrects is None:
         raise _invalid(
             "quantity",
             "a negative quantity is a correction and must say which event it corrects",
             Refusal.NEGATIVE,
             "add corrects with the event_id of the event to be taken back",
         )
+    return quantity
 
 
 def _required(fields: Mapping[str, object], name: str) -> object:
@@ -175,7 +176,9 @@ def _flag(fields: Mapping[str, object], name: str) -> bool:
 
 def _text(fields: Mapping[str, object], name: str) -> str:
     """An identifier or name; empty when it is left out."""
-    value = fields.get(name, "")
+    value = fields.get(name)
+    if value is None:
+        return ""
     if not isinstance(value, str):
         raise _invalid(name, f"{name} must be text, not {type(value).__name__}", Refusal.WRONG_TYPE)
     if len(value) > _LONGEST_ID:

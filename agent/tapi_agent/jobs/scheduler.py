@@ -46,7 +46,8 @@ class JobScheduler:
             jobstores={"default": MemoryJobStore()},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        self._scheduler.add_listener(_count, sum(_OUTCOMES))
+        self._scheduler.add_listener(self._note, sum(_OUTCOMES))
+        self._failing: set[str] = set()
 
     def start(self) -> None:
         """Begin firing on the running event loop."""
@@ -83,16 +84,28 @@ class JobScheduler:
         if isinstance(wish, timedelta):
             self._scheduler.reschedule_job(job.name, trigger=FromNow(interval=job.interval, first=wish))
 
+    def _note(self, event: JobEvent) -> None:
+        """Count every outcome; log edges. A run skipped because the last one is still at it is only counted."""
+        telemetry.JOB_RUNS.labels(job=event.job_id, outcome=_OUTCOMES[event.code]).inc()
+        error = getattr(event, "exception", None)
+        if event.code == EVENT_JOB_EXECUTED:
+            self._note_success(event.job_id)
+        elif isinstance(error, Exception):  # not CancelledError: that is how stop() ends what is under way
+            self._note_failure(event.job_id, error)
+
+    def _note_success(self, job: str) -> None:
+        if job in self._failing:
+            self._failing.remove(job)
+            log.info("job.recovered", job=job)
+
+    def _note_failure(self, job: str, error: Exception) -> None:
+        if job not in self._failing:
+            self._failing.add(job)
+            log.error("job.failed", job=job, error=repr(error), exc_info=error)
+
     def _offset(self) -> timedelta:
         return timedelta(seconds=self._clock.wall().timestamp()) - self._clock.boottime()
 
 
 def _trigger(job: Job) -> FromNow:
     return FromNow(interval=job.interval, first=job.first)
-
-
-def _count(event: JobEvent) -> None:
-    outcome = _OUTCOMES[event.code]
-    telemetry.JOB_RUNS.labels(job=event.job_id, outcome=outcome).inc()
-    if outcome != "ok":
-        log.error("job.failed", job=event.job_id, outcome=outcome, error=repr(getattr(event, "exception", None)))

@@ -42,6 +42,14 @@ class TrustedClock(Protocol):
         ...
 
 
+class EventClock(TrustedClock, Protocol):
+    """Trusted time for those who judge other clocks by it."""
+
+    def latest(self) -> datetime:
+        """The latest instant that it may be: later than ``now`` only while nobody has confirmed any clock."""
+        ...
+
+
 class AuthorityClock(TrustedClock, Protocol):
     """Trusted time, as seen by those who hear the authority."""
 

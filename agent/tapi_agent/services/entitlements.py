@@ -148,6 +148,7 @@ class Entitlements:
         following = view.standing.next_transition
         if view.evidence is None or following is None or self._now < following.at:
             return view.standing
+        self._set_alarm(self._now)  # licensing may find the same state as before, and would then announce nothing
         return evaluate(view.evidence, now=self._now, contact=Contact(lost=True))
 
     def _licensed(self) -> list[Holder]:

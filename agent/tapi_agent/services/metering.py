@@ -17,14 +17,15 @@ from tapi_agent.domain.usage_draft import Intake, read_draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import date
+    from datetime import date, datetime
 
     from tapi_agent.domain.ids import DeviceId, EventId, TenantId
     from tapi_agent.domain.usage import Meter, UsageEvent, UsageTotal
-    from tapi_agent.ports.clock import TrustedClock
+    from tapi_agent.ports.clock import EventClock
     from tapi_agent.ports.usage import Ledger, Spool, Totals
 
 _ENTROPY: Final = 10
+_IDS_AT_ONCE: Final = 256
 _MORE_LOOKS: Final = 5
 
 
@@ -73,7 +74,7 @@ class Metering:
         spool: Spool,
         ledger: Ledger,
         meters: Mapping[str, Meter],
-        clock: TrustedClock,
+        clock: EventClock,
         device_id: DeviceId,
         default_tenant: TenantId | None,
         entropy: Callable[[int], bytes],
@@ -82,8 +83,8 @@ class Metering:
         self._ledger = ledger
         self._intake = Intake(meters=meters, device_id=device_id, default_tenant=default_tenant)
         self._clock = clock
-        self._entropy = entropy
-        self._newest = EPOCH
+        self._random = _ids_worth(entropy)
+        self._newest: datetime | None = None
 
     async def record(self, draft: object) -> Recorded:
         """Record one event; it is durable when this returns.
@@ -139,8 +140,20 @@ class Metering:
 
     def _moment(self) -> Moment:
         """Now, but never before an id that has been given, in this run or an earlier one."""
-        self._newest = max(self._clock.now(), self._newest, self._spool.newest or EPOCH)
-        return Moment(now=self._newest, floor=self._spool.dedupe_floor, entropy=self._entropy(_ENTROPY))
+        self._newest = max(self._clock.now(), self._newest or self._spool.newest or EPOCH)
+        return Moment(
+            now=self._newest,
+            latest=self._clock.latest(),
+            floor=self._spool.dedupe_floor,
+            entropy=next(self._random),
+        )
+
+
+def _ids_worth(entropy: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Randomness for one id after the other, drawn for many: a busy loop loses its turn with each system call."""
+    while True:
+        drawn = entropy(_ENTROPY * _IDS_AT_ONCE)
+        yield from (drawn[start : start + _ENTROPY] for start in range(0, len(drawn), _ENTROPY))
 
 
 def _recorded(reading: UsageEvent | InvalidInputError, seqs: Iterator[int]) -> Recorded | InvalidInputError:

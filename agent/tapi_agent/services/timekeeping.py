@@ -49,7 +49,7 @@ class ClockReport:
 
 
 class Timekeeper:
-    """Implements ``ports.clock.AuthorityClock``."""
+    """Implements ``ports.clock.AuthorityClock`` and ``ports.clock.EventClock``."""
 
     def __init__(self, *, clock: Clock, store: MarkStore, built: datetime = BUILT) -> None:
         self._clock = clock
@@ -77,6 +77,11 @@ class Timekeeper:
         """Trusted UTC time; never earlier than anything it has said before, unless the authority set it back."""
         passed = self._clock.boottime() - self._looked_at
         return self._mark.at + passed if timedelta(0) <= passed < _GLANCE else self._look().trusted_now
+
+    def latest(self) -> datetime:
+        """The latest instant that it may be: a wall clock ahead of it that nobody has confirmed may still be right."""
+        confirmed = self._mark.confirmed_in == self._clock.boot_id()
+        return self.now() if confirmed else max(self.now(), self._clock.wall())
 
     def authority_said(self, server_time: datetime) -> None:
         """A live reply carried the authority's time. The build date is the earliest that is believed of anyone."""

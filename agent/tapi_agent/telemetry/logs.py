@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 _TALKATIVE: Final = {
-    "apscheduler": logging.WARNING,  # every run of every job
+    "apscheduler": logging.CRITICAL,  # every run of every job; jobs.scheduler logs the edges
     "httpcore": logging.WARNING,  # headers, with the API key in them
     "httpx": logging.WARNING,  # every request
     "psycopg.pool": logging.ERROR,  # every failed attempt; services.connectivity logs the edges
+    "transitions": logging.WARNING,  # every step inside a change of state
     "uvicorn.access": logging.WARNING,  # every request
 }
 """Loggers held at a level of their own, whatever ours is: edges are logged, not levels."""

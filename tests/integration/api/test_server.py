@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import grp
 import json
 import os
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -21,7 +23,6 @@ from tapi_agent.api.server import LocalServer
 from tapi_agent.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncIterator
 
 TOKEN = "t0ken"
@@ -130,6 +131,22 @@ async def test_a_request_that_does_not_arrive_is_given_up(
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+async def test_nothing_is_written_into_an_answer_under_way(folder: Path) -> None:
+    async def hasty(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with running(LocalServer(hasty), bind_unix(folder / "s", group=None)):
+        reader, writer = await asyncio.open_unix_connection(str(folder / "s"))
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        begun = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        writer.write(b"nothex\r\n")
+        rest = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+    assert (begun[:12], rest) == (b"HTTP/1.1 200", b"")
+
+
 async def test_tcp_needs_the_token_and_a_loopback_host(folder: Path) -> None:
     listener = bind_tcp(0)
     port = listener.getsockname()[1]
@@ -161,6 +178,28 @@ def test_the_socket_is_0660_and_a_dead_one_is_replaced(folder: Path) -> None:
 def test_a_living_socket_is_not_taken(folder: Path) -> None:
     with bind_unix(folder / "s", group=None), pytest.raises(ConfigurationError, match="another agent already answers"):
         bind_unix(folder / "s", group=None)
+
+
+def test_what_is_no_socket_is_left_alone(folder: Path) -> None:
+    path = folder / "precious"
+    path.write_text("data")
+    with pytest.raises(ConfigurationError, match="is no socket") as caught:
+        bind_unix(path, group=None)
+    assert (path.read_text(), caught.value.fix != "") == ("data", True)
+
+
+def test_another_kind_of_socket_is_left_alone(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(folder / "s"))
+        with pytest.raises(ConfigurationError, match="wrong type for socket"):
+            bind_unix(folder / "s", group=None)
+        assert (folder / "s").is_socket()
+
+
+def test_the_group_is_handed_the_socket(folder: Path) -> None:
+    group = grp.getgrgid(os.getgroups()[0] if os.getgroups() else os.getegid())
+    with bind_unix(folder / "s", group=group.gr_name):
+        assert (folder / "s").stat().st_gid == group.gr_gid
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,9 @@ class Ticking:
         self.machine.advance(timedelta(milliseconds=1))
         return self.machine.wall()
 
+    def latest(self) -> Any:
+        return self.machine.wall()
+
 
 @dataclass(kw_only=True)
 class Rig:
@@ -94,6 +97,10 @@ class Rig:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
+
+    async def heal(self) -> None:
+        """Return when the database answers again."""
+        await connected(self.database)
 
     async def until(self, condition: Callable[[], object], *, within: float = 20) -> None:
         """Let time pass and do what the schedule does, until ``condition`` holds."""
@@ -198,6 +205,18 @@ async def build(database_dsn: str, tmp_path: Path) -> AsyncIterator[Callable[...
 
 
 @pytest.fixture
+def build_on(tmp_path: Path) -> Callable[..., Any]:
+    """``build_on(dsn, billing, **terms)`` is a context manager with a rig on that database."""
+
+    @asynccontextmanager
+    async def make(dsn: str, billing: BillingService, **terms: Any) -> AsyncIterator[Rig]:
+        async with rig(dsn, tmp_path / "spool.db", billing, **terms) as made:
+            yield made
+
+    return make
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where a spool may be made."""
     return tmp_path / "state" / "spool.db"
@@ -237,7 +256,7 @@ def events() -> Callable[..., list[UsageEvent]]:
 
 def make_event(number: int, *, size: int = 0, **fields: object) -> UsageEvent:
     now = START + timedelta(milliseconds=number)
-    moment = Moment(now=now, floor=START - timedelta(days=400), entropy=number.to_bytes(10))
+    moment = Moment(now=now, latest=now, floor=START - timedelta(days=400), entropy=number.to_bytes(10))
     intake = Intake(meters=METERS, device_id=DEVICE, default_tenant=TENANT)
     metadata = {"n": number, "filler": "x" * size}
     return read_draft({"event_type": "api_call", "quantity": 1, "metadata": metadata} | fields, intake, moment)

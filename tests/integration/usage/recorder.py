@@ -25,6 +25,9 @@ class Clock:
         self._machine.advance(timedelta(microseconds=10))
         return self._machine.wall()
 
+    def latest(self) -> datetime:
+        return self._machine.wall()
+
 
 async def main(path: Path) -> None:
     spool = SqliteSpool(path, floor=datetime(2026, 1, 1, tzinfo=UTC))

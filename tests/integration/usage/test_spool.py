@@ -184,9 +184,10 @@ async def test_a_full_disk_refuses_what_it_cannot_keep_and_recovers(opened, even
 
 async def test_more_callers_than_a_hung_disk_could_ever_serve_are_turned_away(opened, events) -> None:
     async with opened() as spool:
+        flood_of = events(1)
         hung = threading.Event()
-        spool._writer.submit(hung.wait)
-        flood = [asyncio.ensure_future(spool.append(events(1))) for _ in range(20_100)]
+        spool._writer.submit(hung.wait, 60)
+        flood = [asyncio.ensure_future(spool.append(flood_of)) for _ in range(20_100)]
         done, waiting = await asyncio.wait(flood, return_when=asyncio.FIRST_EXCEPTION)
         assert len(done) == 100
         assert {type(one.exception()) for one in done} == {UnavailableError}

@@ -58,7 +58,7 @@ drafts = st.fixed_dictionaries(
 
 @st.composite
 def events(draw: st.DrawFn) -> UsageEvent:
-    moment = Moment(now=draw(times), floor=FLOOR, entropy=draw(st.binary(min_size=10, max_size=10)))
+    moment = Moment(now=draw(times), latest=FLOOR, floor=FLOOR, entropy=draw(st.binary(min_size=10, max_size=10)))
     draft = draw(drafts) | {"event_time": draw(times.filter(lambda at: at <= moment.now + AHEAD))}
     return read_draft(draft, INTAKE, moment)
 
@@ -111,7 +111,7 @@ def test_any_draft_is_an_event_or_a_refusal(draft: object) -> None:
 
 def reading(draft: object) -> UsageEvent | InvalidInputError:
     try:
-        return read_draft(draft, INTAKE, Moment(now=NOW, floor=FLOOR, entropy=bytes(10)))
+        return read_draft(draft, INTAKE, Moment(now=NOW, latest=NOW, floor=FLOOR, entropy=bytes(10)))
     except InvalidInputError as refusal:
         return refusal
 

@@ -253,6 +253,18 @@ def test_no_permission_outlives_its_deadline_even_if_licensing_is_late(  # noqa:
     assert (decision.state, decision.reason) == (state, reason)
 
 
+def test_what_was_denied_while_licensing_was_late_is_given_back_when_it_finds_nothing_changed(
+    entitlements: Entitlements, book: Book, machine: Machine
+) -> None:
+    """The service answers, only not with a new word (a denial must be confirmed): state and generation stay."""
+    book.hears(word(ONE))
+    machine.passes(timedelta(days=9))
+    assert entitlements.check(HEATMAP, ONE).reason is R.EXPIRED
+    book.views = {ONE: book.derive(ONE)}
+    assert book.view(ONE).standing.state is LicenseState.VALID
+    assert entitlements.check(HEATMAP, ONE).reason is R.LICENSED
+
+
 def test_a_deadline_sooner_than_the_next_glance_is_kept_to_the_moment(
     entitlements: Entitlements, book: Book, machine: Machine
 ) -> None:

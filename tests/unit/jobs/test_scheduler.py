@@ -5,13 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from freezegun import freeze_time
+from structlog.testing import capture_logs
 
+from tapi_agent import telemetry
 from tapi_agent.jobs.scheduler import JobScheduler
 from tapi_agent.jobs.table import Job
 from tapi_agent.jobs.triggers import FromNow
 
 MINUTE = timedelta(minutes=1)
 NEVER = timedelta(days=1)
+SOON = timedelta(milliseconds=5)
 
 
 class SteppedClock:
@@ -124,16 +127,69 @@ async def test_a_verb_can_say_when_it_wants_to_be_called_again() -> None:
     assert job.next_run_time - datetime.now(UTC) > timedelta(hours=2)  # noqa: TID251 - APScheduler reads the wall clock
 
 
-async def test_a_failing_job_is_counted_and_fires_again() -> None:
-    calls = Counter()
+async def test_a_failing_job_fires_again_and_only_its_edges_are_logged() -> None:
+    rounds = Counter()
+    failing = True
 
-    async def fail() -> None:
-        await calls()
-        raise RuntimeError("on purpose")
+    async def unsteady() -> None:
+        await rounds()
+        if failing:
+            raise RuntimeError("on purpose")
 
-    scheduler = JobScheduler([Job(name="fail", verb=fail, interval=timedelta(milliseconds=5))], clock=SteppedClock())
-    scheduler.start()
-    await calls.again()
-    await calls.again()
-    scheduler.stop()
-    assert calls.count >= 2
+    scheduler = JobScheduler([Job(name="unsteady", verb=unsteady, interval=SOON)], clock=SteppedClock())
+    with capture_logs() as lines:
+        scheduler.start()
+        for _ in range(3):
+            await rounds.again()
+        failing = False
+        for _ in range(2):
+            await rounds.again()
+        scheduler.stop()
+    assert [(line["event"], line["job"]) for line in lines] == [
+        ("job.failed", "unsteady"),
+        ("job.recovered", "unsteady"),
+    ]
+
+
+async def test_a_job_that_outlasts_its_interval_is_no_news() -> None:
+    skipped = _runs("slow", "still_running")
+    done = asyncio.Event()
+
+    async def slow() -> None:
+        await done.wait()
+
+    scheduler = JobScheduler([Job(name="slow", verb=slow, interval=SOON)], clock=SteppedClock())
+    with capture_logs() as lines:
+        scheduler.start()
+        async with asyncio.timeout(5):
+            while _runs("slow", "still_running") < skipped + 2:
+                await asyncio.sleep(0)
+        scheduler.stop()
+        done.set()
+    assert lines == []
+
+
+async def test_stopping_in_the_middle_of_a_job_is_no_failure() -> None:
+    begun, ended = Counter(), asyncio.Event()
+
+    async def endless() -> None:
+        try:
+            await begun()
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    scheduler = JobScheduler([Job(name="endless", verb=endless, interval=NEVER)], clock=SteppedClock())
+    with capture_logs() as lines:
+        scheduler.start()
+        await begun.again()
+        scheduler.stop()
+        async with asyncio.timeout(5):
+            await ended.wait()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert lines == []
+
+
+def _runs(job: str, outcome: str) -> float:
+    return telemetry.JOB_RUNS.labels(job=job, outcome=outcome)._value.get()

@@ -188,3 +188,12 @@ async def test_edges_are_logged_once(machine, store) -> None:
         "clock.mark_not_saved",
     ]
     assert logs[2]["over"]
+
+
+async def test_the_latest_it_may_be_is_what_an_unconfirmed_wall_clock_shows(store) -> None:
+    timekeeper = await booted(FakeClock(START + 90 * DAY, synchronized=False), store)
+    assert timekeeper.now() < timekeeper.latest() == START + 90 * DAY
+    timekeeper.authority_said(START)
+    assert timekeeper.latest() == timekeeper.now() == START
+    behind = await booted(FakeClock(Y1970, synchronized=False), store)
+    assert behind.latest() == behind.now()

@@ -37,6 +37,7 @@ def test_a_trip_refuses_for_the_window_and_says_why_and_how_long(breaker: Breake
     with pytest.raises(UnavailableError, match="Redis is down: refused") as refusal:
         breaker.admit()
     assert refusal.value.retry_after == timedelta(seconds=1.5)
+    assert refusal.value.fix == "start Redis, or correct its address in the settings"
 
 
 def test_after_the_window_one_caller_tries_while_the_others_stay_away(breaker: Breaker, monotonic: Monotonic) -> None:

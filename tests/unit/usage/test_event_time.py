@@ -9,7 +9,7 @@ from tapi_agent.domain.event_time import Moment, read_event_time
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 FLOOR = datetime(2026, 3, 1, tzinfo=UTC)
-MOMENT = Moment(now=NOW, floor=FLOOR, entropy=bytes(10))
+MOMENT = Moment(now=NOW, latest=NOW, floor=FLOOR, entropy=bytes(10))
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,10 @@ def test_what_is_no_time_or_not_kept_is_refused(given: object, code: str, word: 
     assert (caught.value.code, caught.value.pointer) == (code, "#/event_time")
     assert word in str(caught.value)
     assert caught.value.fix
+
+
+def test_a_wall_clock_that_nobody_confirms_is_given_the_benefit_of_the_doubt() -> None:
+    moment = Moment(now=NOW, latest=NOW + timedelta(days=100), floor=FLOOR, entropy=bytes(10))
+    assert read_event_time(NOW + timedelta(days=101), moment) == NOW + timedelta(days=101)
+    with pytest.raises(InvalidInputError, match="ahead"):
+        read_event_time(NOW + timedelta(days=101, seconds=1), moment)

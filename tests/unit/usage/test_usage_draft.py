@@ -14,7 +14,7 @@ from tapi_agent.domain.usage import Meter
 from tapi_agent.domain.usage_draft import Intake, read_draft
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
-MOMENT = Moment(now=NOW, floor=NOW - timedelta(days=400), entropy=bytes(range(10)))
+MOMENT = Moment(now=NOW, latest=NOW, floor=NOW - timedelta(days=400), entropy=bytes(range(10)))
 INTAKE = Intake(
     meters={
         "api_call": Meter(key="api_call", unit="calls"),
@@ -73,7 +73,7 @@ def test_the_resource_is_the_camera_if_there_is_one() -> None:
 
 
 def test_a_key_gives_the_same_event_at_any_time() -> None:
-    later = Moment(now=NOW + timedelta(hours=5), floor=MOMENT.floor, entropy=bytes(10))
+    later = Moment(now=NOW + timedelta(hours=5), latest=NOW + timedelta(hours=5), floor=MOMENT.floor, entropy=bytes(10))
     first, second = read_draft(KEYED, INTAKE, MOMENT), read_draft(KEYED, INTAKE, later)
     assert first == second
     assert first.event_id.version == 8

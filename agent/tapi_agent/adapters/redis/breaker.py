@@ -27,17 +27,25 @@ class Breaker:
             return
         wait = self._opens_until - self._monotonic()
         if wait > 0:
-            raise UnavailableError(f"{self._name} is down: {self._reason}", retry_after=timedelta(seconds=wait))
+            raise self._down(timedelta(seconds=wait))
         self._open()  # this caller is the one to try; until it is back the others stay away
 
-    def trip(self, reason: str) -> None:
-        """No answer came."""
+    def trip(self, reason: str) -> UnavailableError:
+        """No answer came; returns the error that says so."""
         self._reason = reason
         self._open()
+        return self._down(self._window)
 
     def close(self) -> None:
         """An answer came."""
         self._reason = None
+
+    def _down(self, wait: timedelta) -> UnavailableError:
+        return UnavailableError(
+            f"{self._name} is down: {self._reason}",
+            fix=f"start {self._name}, or correct its address in the settings",
+            retry_after=wait,
+        )
 
     def _open(self) -> None:
         self._opens_until = self._monotonic() + self._window.total_seconds()

@@ -91,9 +91,7 @@ class RedisCache:
             async with asyncio.timeout(self._timeout), self._slots:
                 answer = await command(*arguments, **options)
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            reason = str(error) or f"no answer within {self._timeout:g} s"
-            self._breaker.trip(reason)
-            raise UnavailableError(f"Redis is down: {reason}", retry_after=_WINDOW) from error
+            raise self._breaker.trip(str(error) or f"no answer within {self._timeout:g} s") from error
         except redis.RedisError as error:
             self._breaker.close()  # a refusal is an answer
             raise UnavailableError(f"Redis refuses: {error}") from error

@@ -31,6 +31,8 @@ _PRAGMAS: Final = (
 _SPARE_PAGES: Final = 1024
 _PAGES_AT_ONCE: Final = 8192
 _LATEST: Final = 1000
+_MOST_ROWS: Final = 256
+_INSERT: Final = "INSERT INTO events (seq, crc32, canonical) VALUES "
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _SCHEMA: Final = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
 
@@ -89,7 +91,8 @@ class SpoolFile:
         """
         rows = [(seq, zlib.crc32(text.encode()), text) for seq, text in enumerate(texts, self.last_seq + 1)]
         with self._transaction() as connection:
-            connection.executemany("INSERT INTO events (seq, crc32, canonical) VALUES (?, ?, ?)", rows)
+            for statement, values in _inserts(rows):
+                connection.execute(statement, values)
         self.last_seq += len(rows)
         self.newest_ms = max(self.newest_ms, newest_ms)
 
@@ -143,6 +146,19 @@ class SpoolFile:
 
     def _row(self, query: str) -> Any:  # noqa: ANN401 - as sqlite3 types its rows
         return self._reader.execute(query).fetchone()
+
+
+def _inserts(rows: Sequence[tuple[int, int, str]]) -> Iterator[tuple[str, list[int | str]]]:
+    """Statements of many rows each, in sizes of which there are few, so that SQLite keeps them prepared.
+
+    Row by row the thread would give up the interpreter's lock at every one, and wait for a busy event loop each time.
+    """
+    start = 0
+    while left := len(rows) - start:
+        size = min(1 << left.bit_length() - 1, _MOST_ROWS)
+        values = [value for row in rows[start : start + size] for value in row]
+        yield _INSERT + ",".join(["(?,?,?)"] * size), values
+        start += size
 
 
 def _connect(path: Path) -> sqlite3.Connection:
