@@ -58,8 +58,7 @@ def test_the_lock_pins_every_dependency_with_hashes_and_names_no_index() -> None
 
 def test_no_file_names_a_package_index_or_this_machine() -> None:
     pattern = re.compile(
-        r"(index-url|find-links)[ =]|pypi\.org|files\.pythonhosted|/packages/[0-9a-f]{2}/|"
-        + re.escape(f"{CHECKOUT.parent}/")
+        r"(index-url|find-links)[ =]|pypi\.org|files\.pythonhosted|/packages/[0-9a-f]{2}/|" + re.escape(f"{CHECKOUT}/")
     )
     own = "tests/architecture/test_project.py"
     found = [name for name, text in tracked_text().items() if name != own and pattern.search(text)]

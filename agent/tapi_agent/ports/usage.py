@@ -140,8 +140,12 @@ class Batches(Protocol):
         """Seal the oldest pending events of one of the device's streams; false when there are none."""
         ...
 
-    async def lease(self, *, duration: timedelta) -> LeasedBatch | None:
-        """The oldest batch that is due, ours until ``duration`` has passed by the database's clock."""
+    async def now(self) -> datetime:
+        """The database's clock, by which batches wait and leases end."""
+        ...
+
+    async def lease(self, *, began: datetime, duration: timedelta) -> LeasedBatch | None:
+        """The oldest batch that is due, ours until ``duration`` has passed; none that was tried since ``began``."""
         ...
 
     async def hasten(self) -> None:

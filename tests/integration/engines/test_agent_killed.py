@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,14 @@ def listening_inodes() -> set[str]:
 
 
 def socket_inodes(pid: int) -> set[str]:
-    links = (str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir())
-    return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+    """Inodes of a process's sockets; a descriptor may be closed while we look."""
+    inodes = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            link = str(descriptor.readlink())
+            if link.startswith("socket:["):
+                inodes.add(link[len("socket:[") : -1])
+    return inodes
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def running(rig: Any) -> AsyncIterator[None]:
     task = asyncio.ensure_future(rig.delivery.run())
+    while not rig.delivery._syncing.locked():
+        await asyncio.sleep(0)
+    async with rig.delivery._syncing:  # the first round is over
+        pass
     yield
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -245,7 +249,7 @@ async def test_a_zombies_success_counts_and_its_failure_does_not(build) -> None:
 
 async def _leased(rig: Any) -> Any:
     await rig.stores.batches.seal(limit=10, max_bytes=10_000, dialect="extended")
-    batch = await rig.stores.batches.lease(duration=timedelta(minutes=1))
+    batch = await rig.stores.batches.lease(began=datetime.max.replace(tzinfo=UTC), duration=timedelta(minutes=1))
     assert batch is not None
     return batch
 
@@ -258,7 +262,8 @@ async def test_agents_of_one_site_share_the_database_and_bill_everything_once(bu
             for _ in range(5):
                 await one.record(200)
                 await two.record(200)
-                await asyncio.gather(one.delivery.flush(), two.delivery.flush())
+                reports = await asyncio.gather(one.delivery.flush(), two.delivery.flush())
+                assert [report.trouble for report in reports] == ["", ""]
             assert one.states() == {"synced": 2000}
             assert billed(billing) == Counter(one.recorded + two.recorded)
             mixed = "SELECT batch_id FROM usage_events GROUP BY batch_id HAVING count(DISTINCT device_id) > 1"

@@ -5,6 +5,7 @@ No transaction here spans the network. Refused events are ``usage_roots``'s, amb
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -61,10 +62,18 @@ class PostgresBatches:
             await connection.execute(SQL.take_pending, taken)
         return True
 
-    async def lease(self, *, duration: timedelta) -> LeasedBatch | None:
-        """The next batch that is due, ours until ``duration`` has passed; ``None`` when none is."""
+    async def now(self) -> datetime:
+        """The database's clock, by which batches wait and leases end."""
         async with self._database.connection() as connection:
-            cursor = await connection.execute(SQL.lease, {"owner": self._device_id, "lease": duration})
+            row = (await (await connection.execute(SQL.clock)).fetchall())[0]
+        at: datetime = row["now"]
+        return at
+
+    async def lease(self, *, began: datetime, duration: timedelta) -> LeasedBatch | None:
+        """The next batch that is due and was not tried since ``began``, ours until ``duration`` has passed."""
+        terms = {"owner": self._device_id, "began": began, "lease": duration}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(SQL.lease, terms)
             row = await cursor.fetchone()
         return None if row is None else _leased(row)
 
@@ -130,7 +139,8 @@ class PostgresBatches:
         left = await _events(connection, batch_id)
         if left:
             sealer = Sealer(connection, self._ids, dialect=Dialect(held["dialect"]))
-            await sealer.reseal([left], held["stream"], _child_of(batch_id, held, delay), sources=[batch_id])
+            origin = replace(_child_of(batch_id, held, delay), tried=True)
+            await sealer.reseal([left], held["stream"], origin, sources=[batch_id])
         return len(left)
 
     async def _put_back(self, batch: LeasedBatch, *, state: str, **terms: object) -> None:

@@ -32,7 +32,7 @@ _ENTROPY: Final = 10
 class Origin:
     """Where a batch comes from: ``root_id`` and ``parent_id`` are ``None`` for one that was split from no other.
 
-    ``tried``: its events have just been refused, so that untried batches go first; ``held``: each of them alone.
+    ``tried``: its events have just been sent in vain, so others go first; ``held``: each of them was refused alone.
     """
 
     root_id: BatchId | None = None

@@ -24,6 +24,7 @@ from tapi_agent.services.delivery.sink import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from tapi_agent.domain.batch import LeasedBatch
     from tapi_agent.domain.ids import DeviceId
@@ -131,8 +132,8 @@ class Delivery:
         async with self._syncing:
             report = SyncReport()
             try:
-                await self._take_up(hasten=hasten)
-                while not self._sink.resting and (batch := await self._sender.next()):
+                began = await self._take_up(hasten=hasten)
+                while not self._sink.resting and (batch := await self._sender.next(began)):
                     report = report.plus(batch, await self._deliver(batch))
             except TapiError as error:
                 report = replace(report, trouble=str(error))
@@ -150,13 +151,14 @@ class Delivery:
             return Backlog(spooled=spooled, paused=self.paused)
         return Backlog(spooled=spooled, paused=self.paused, **asdict(pending))
 
-    async def _take_up(self, *, hasten: bool) -> None:
-        """What earlier rounds, or an earlier run, have left open."""
-        await self._sender.begin()
+    async def _take_up(self, *, hasten: bool) -> datetime:
+        """What earlier rounds, or an earlier run, have left open; returns when this round began."""
+        began = await self._sender.begin()
         if hasten:
             await self._stores.batches.hasten()
         await self._settler.judge_all()
         await self._inquiry.resolve_all(self._sender.memory)
+        return began
 
     async def _deliver(self, batch: LeasedBatch) -> Settlement:
         """A batch on its way is not called back: cancelled in the middle, nobody would know what became of it."""

@@ -11,6 +11,8 @@ from tapi_agent.domain.settlement import PauseReason, Retry, ServiceMemory, Sett
 from tapi_agent.services.connectivity import BILLING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tapi_agent.domain.batch import LeasedBatch
     from tapi_agent.ports.billing import BillingService
     from tapi_agent.services.connectivity import Connectivity
@@ -43,22 +45,27 @@ class Sender:
         self._owed: tuple[LeasedBatch, Settlement] | None = None
         self.memory = ServiceMemory()
 
-    async def begin(self) -> None:
-        """Before a round: write down what could not be written down, take back what ended senders left."""
+    async def begin(self) -> datetime:
+        """Begin a round: write down what could not be written down, take back what ended senders left.
+
+        Returns when it began, by the database's clock.
+        """
         self.memory = await self._stores.memory.recall(self._terms.service)
         await self._settle_owed()
         await self._stores.batches.reclaim(dedupes=self.memory.dedupes, quiet=self._terms.quiet)
+        return await self._stores.batches.now()
 
-    async def next(self) -> LeasedBatch | None:
+    async def next(self, began: datetime) -> LeasedBatch | None:
         """The oldest batch that is due; when none is, a new one of what is pending; ``None`` when nothing is.
 
-        While sending fails a new one is made first: it may be the batch at hand that fails, and not the service.
+        Each batch comes once in the round that ``began``. While sending fails a new one is made first: it may be the
+        batch at hand that fails, and not the service.
         """
         if self._sink.failing:
             await self._seal()
-        batch = await self._stores.batches.lease(duration=self._terms.lease)
+        batch = await self._stores.batches.lease(began=began, duration=self._terms.lease)
         if batch is None and await self._seal():
-            batch = await self._stores.batches.lease(duration=self._terms.lease)
+            batch = await self._stores.batches.lease(began=began, duration=self._terms.lease)
         return batch
 
     async def deliver(self, batch: LeasedBatch) -> Settlement:

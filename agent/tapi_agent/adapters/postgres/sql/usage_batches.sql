@@ -16,6 +16,9 @@ SELECT EXISTS (
     ) AS waiting
 ) AS due
 
+-- name: clock
+SELECT clock_timestamp() AS now
+
 -- name: stream_to_seal
 -- One stream of this device with something to seal; the lock makes the chain of digests one line. A few batches that wait
 -- are enough: bodies of a long outage would only take space.
@@ -65,10 +68,12 @@ UPDATE agent_streams SET sealed_sha256 = %(sha256)s WHERE stream = %(stream)s
 
 -- name: lease
 -- Of the batches that are due the oldest one, but those that have failed only after all others, so that one that always
--- fails stands in nobody's way. A batch that was refused alone waits for the verdict on its root, not for another try.
+-- fails stands in nobody's way, and each once in a round, which began at %(began)s. A batch that was refused alone waits for
+-- the verdict on its root, not for another try.
 WITH due AS (
     SELECT batch_id FROM usage_batches
     WHERE state = 'sealed' AND NOT refused AND next_attempt_at <= clock_timestamp()
+        AND (last_attempt_at < %(began)s) IS NOT FALSE
     ORDER BY last_attempt_at NULLS FIRST, root_id, first_seq
     LIMIT 1
     FOR UPDATE SKIP LOCKED
@@ -87,8 +92,13 @@ RETURNING batch.batch_id, root_id, dialect, body, attempts, fence, held, nothing
 
 -- name: hasten
 -- The link is back, or a person says so: what waits after a failure need wait no longer.
-UPDATE usage_batches SET next_attempt_at = clock_timestamp()
-WHERE state = 'sealed' AND NOT refused AND next_attempt_at > clock_timestamp()
+-- What another agent has just taken needs no haste; waiting for it could end in a deadlock of two agents.
+WITH waiting AS (
+    SELECT batch_id FROM usage_batches
+    WHERE state = 'sealed' AND NOT refused AND next_attempt_at > clock_timestamp()
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE usage_batches AS batch SET next_attempt_at = clock_timestamp() FROM waiting WHERE batch.batch_id = waiting.batch_id
 
 -- name: reclaim
 -- Batches under way whose sender is gone, or was an earlier run of this agent: nobody knows whether they arrived.
