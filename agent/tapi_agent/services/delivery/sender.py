@@ -63,9 +63,9 @@ class Sender:
         """
         if self._sink.failing:
             await self._seal()
-        batch = await self._stores.batches.lease(began=began, duration=self._terms.lease)
-        if batch is None and await self._seal():
-            batch = await self._stores.batches.lease(began=began, duration=self._terms.lease)
+        while (batch := await self._stores.batches.lease(began=began, duration=self._terms.lease)) is None:
+            if not await self._seal():  # else another agent may have been quicker to take it
+                break
         return batch
 
     async def deliver(self, batch: LeasedBatch) -> Settlement:
