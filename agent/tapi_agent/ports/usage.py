@@ -57,8 +57,11 @@ class Spool(Protocol):
         """The oldest events, in order of seq."""
         ...
 
-    async def discard(self, through: int) -> None:
-        """Forget every event up to and including seq ``through``: the database has them."""
+    async def discard(self, through: int, *, stream: StreamId) -> None:
+        """Forget every event up to and including seq ``through``: the database has them.
+
+        Nothing is forgotten when ``stream`` has been replaced meanwhile: its seqs mean other events now.
+        """
         ...
 
     async def totals(self, *, after: int) -> Sequence[UsageTotal]:

@@ -35,9 +35,9 @@ async def test_what_is_appended_comes_out_in_order(opened, events) -> None:
 async def test_discarded_events_are_gone_and_their_seqs_are_never_given_again(opened, events) -> None:
     async with opened() as spool:
         await spool.append(events(3))
-        await spool.discard(2)
+        await spool.discard(2, stream=spool.stream)
         assert [one.seq for one in await spool.head(10)] == [3]
-        await spool.discard(3)
+        await spool.discard(3, stream=spool.stream)
         assert (spool.depth, spool.drained_seq, list(await spool.head(10))) == (0, 3, [])
     async with opened() as spool:
         assert (spool.depth, spool.drained_seq) == (0, 3)
@@ -48,7 +48,7 @@ async def test_a_reopened_spool_goes_on_where_it_was(opened, event, events) -> N
     async with opened() as spool:
         stream = spool.stream
         await spool.append(events(5))
-        await spool.discard(1)
+        await spool.discard(1, stream=spool.stream)
     async with opened() as spool:
         assert (spool.stream, spool.depth, spool.drained_seq) == (stream, 4, 1)
         assert spool.newest == event(4).recorded_at
@@ -62,7 +62,7 @@ async def test_the_newest_time_is_remembered_when_nothing_waits(opened, event, e
         await spool.append(events(5))
         keyed = event(9, dedupe_key="k", event_time=START + timedelta(hours=20))
         await spool.append([keyed])
-        await spool.discard(6)
+        await spool.discard(6, stream=spool.stream)
     async with opened() as spool:
         assert spool.newest == event(4).recorded_at
 
@@ -89,6 +89,15 @@ async def test_a_canceled_caller_harms_nobody(opened, events) -> None:
         ]
 
 
+async def test_what_is_queued_when_it_closes_is_written(opened, events) -> None:
+    async with opened() as spool:
+        waiting = [asyncio.ensure_future(spool.append(events(600, start=600 * number))) for number in range(4)]
+        await asyncio.sleep(0)
+    assert [len(seqs) for seqs in await asyncio.gather(*waiting)] == [600] * 4
+    async with opened() as spool:
+        assert spool.depth == 2400
+
+
 async def test_whoever_waits_for_events_is_told(opened, events) -> None:
     async with opened() as spool:
         waiting = asyncio.ensure_future(spool.filled())
@@ -96,7 +105,7 @@ async def test_whoever_waits_for_events_is_told(opened, events) -> None:
         assert not waiting.done()
         await spool.append(events(1))
         await asyncio.wait_for(waiting, 5)
-        await spool.discard(1)
+        await spool.discard(1, stream=spool.stream)
         assert not asyncio.ensure_future(spool.filled()).done()
     async with opened() as spool:
         await spool.append(events(1))
@@ -177,7 +186,7 @@ async def test_a_full_disk_refuses_what_it_cannot_keep_and_recovers(opened, even
         assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 4
         assert "full" in str(outcomes[0])
         assert (spool.depth, await texts(spool)) == (200, [one.canonical for one in kept])
-        await spool.discard(100)
+        await spool.discard(100, stream=spool.stream)
         file._writer.execute("PRAGMA max_page_count = 1073741823").fetchall()
         assert list(await spool.append(events(1))) == [201]
 
@@ -200,7 +209,7 @@ async def test_space_goes_back_to_the_disk_when_a_backlog_is_gone(opened, events
     async with opened() as spool:
         for start in range(0, 5000, 500):
             await spool.append(events(500, start=start, size=3000))
-        await spool.discard(5000)
+        await spool.discard(5000, stream=spool.stream)
         assert spool._place.file is not None
         (pages,) = spool._place.file._writer.execute("PRAGMA page_count").fetchone()
         assert pages < 1100

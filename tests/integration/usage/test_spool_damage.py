@@ -35,7 +35,7 @@ async def filled(opened: Any, events: Any) -> Filled:
     kept = events(1600, size=1000)
     async with opened() as spool:
         await spool.append(kept)
-        await spool.discard(100)
+        await spool.discard(100, stream=spool.stream)
         return Filled(events=kept[100:], old=kept[200], stream=spool.stream)
 
 
@@ -123,6 +123,16 @@ async def test_two_who_find_the_damage_at_once_set_one_file_aside(path: Path, fi
         head, totals = await asyncio.gather(spool.head(10_000), spool.totals(after=0))
         assert [len(head), totals[0].events] == [1499, 1499]
         assert evidence(path) == ["spool.db.damaged-1"]
+
+
+async def test_seqs_of_the_damaged_file_discard_nothing_of_the_new_one(path: Path, filled: Filled, opened) -> None:
+    flip(path, filled.old)
+    async with opened() as spool:
+        drained = await spool.head(50)
+        assert drained[-1].stream == filled.stream
+        await spool.totals(after=0)
+        await spool.discard(drained[-1].seq, stream=drained[-1].stream)
+        assert (spool.depth, spool.drained_seq) == (1499, 0)
 
 
 async def test_a_rescue_that_was_killed_before_the_change_is_done_again(path: Path, filled: Filled, opened) -> None:

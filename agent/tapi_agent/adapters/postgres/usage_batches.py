@@ -104,15 +104,15 @@ class PostgresBatches:
         """New batches of the same events in the place of this one: ``parts`` of about equal size."""
         lease = {"batch_id": batch.batch_id, "fence": batch.fence}
         async with self._database.connection() as connection:
-            held = await (await connection.execute(SQL.lock_leased, lease)).fetchone()
-            if held is None:
+            locked = await (await connection.execute(SQL.lock_leased, lease)).fetchone()
+            if locked is None:
                 return
             left = await _events(connection, batch.batch_id)
             size = -(-len(left) // parts)
             groups = [left[start : start + size] for start in range(0, len(left), size)]
-            origin = _child_of(batch.batch_id, held)
+            origin = _child_of(batch.batch_id, locked)
             sealer = Sealer(connection, self._ids, dialect=dialect)
-            await sealer.reseal(groups, held["stream"], origin, sources=[batch.batch_id])
+            await sealer.reseal(groups, locked["stream"], origin, sources=[batch.batch_id])
             await connection.execute(SQL.close_split, {"batch_ids": [batch.batch_id], "detail": detail})
 
     async def settle(self, batch_id: BatchId, settled: Settled, *, delay: timedelta) -> bool:
@@ -121,26 +121,26 @@ class PostgresBatches:
         False when the batch was settled or split before: the first word counts.
         """
         async with self._database.connection() as connection:
-            held = await (await connection.execute(SQL.lock_delivered, {"batch_id": batch_id})).fetchone()
-            if held is None:
+            locked = await (await connection.execute(SQL.lock_delivered, {"batch_id": batch_id})).fetchone()
+            if locked is None:
                 return False
             synced = {"batch_id": batch_id, "event_ids": list(settled.synced)}
             counts = {"synced": (await connection.execute(SQL.sync_events, synced)).rowcount}
             buried = {"batch_id": batch_id, "deaths": _deaths(settled.dead)}
             counts["dead"] = (await connection.execute(SQL.bury_events, buried)).rowcount if settled.dead else 0
-            counts["again"] = await self._send_again(connection, batch_id, held, delay)
+            counts["again"] = await self._send_again(connection, batch_id, locked, delay)
             await connection.execute(SQL.close_settled, {"batch_id": batch_id, **counts})
         return True
 
     async def _send_again(
-        self, connection: AsyncConnection[DictRow], batch_id: BatchId, held: DictRow, delay: timedelta
+        self, connection: AsyncConnection[DictRow], batch_id: BatchId, locked: DictRow, delay: timedelta
     ) -> int:
         """What the service has said nothing final about is left over, and goes into a new batch."""
         left = await _events(connection, batch_id)
         if left:
-            sealer = Sealer(connection, self._ids, dialect=Dialect(held["dialect"]))
-            origin = replace(_child_of(batch_id, held, delay), tried=True)
-            await sealer.reseal([left], held["stream"], origin, sources=[batch_id])
+            sealer = Sealer(connection, self._ids, dialect=Dialect(locked["dialect"]))
+            origin = replace(_child_of(batch_id, locked, delay), tried=True)
+            await sealer.reseal([left], locked["stream"], origin, sources=[batch_id])
         return len(left)
 
     async def _put_back(self, batch: LeasedBatch, *, state: str, **terms: object) -> None:
@@ -154,8 +154,8 @@ def _leased(row: DictRow) -> LeasedBatch:
     return LeasedBatch(**row | {"dialect": Dialect(row["dialect"]), "event_ids": tuple(row["event_ids"])})
 
 
-def _child_of(batch_id: BatchId, held: DictRow, delay: timedelta = NO_DELAY) -> Origin:
-    return Origin(root_id=held["root_id"], parent_id=batch_id, attempts=held["attempts"], delay=delay)
+def _child_of(batch_id: BatchId, locked: DictRow, delay: timedelta = NO_DELAY) -> Origin:
+    return Origin(root_id=locked["root_id"], parent_id=batch_id, attempts=locked["attempts"], delay=delay)
 
 
 async def _events(connection: AsyncConnection[DictRow], batch_id: BatchId) -> list[Member]:

@@ -96,8 +96,10 @@ class SpoolFile:
         self.last_seq += len(rows)
         self.newest_ms = max(self.newest_ms, newest_ms)
 
-    def discard(self, through: int) -> None:
-        """Delete up to and including ``through``."""
+    def discard(self, through: int, *, stream: StreamId) -> None:
+        """Delete up to and including ``through``, if this is still the file of ``stream``."""
+        if stream != self.stream:
+            return
         with self._transaction() as connection:
             connection.execute("DELETE FROM events WHERE seq <= ?", (through,))
             connection.execute("UPDATE spool SET drained_seq = ?, newest_ms = ?", (through, self.newest_ms))

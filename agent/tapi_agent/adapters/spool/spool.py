@@ -96,6 +96,8 @@ class SqliteSpool:
 
     async def close(self) -> None:
         """Let go of the file, after what is queued has been committed."""
+        while self._queue:
+            await self._write(_nothing)
         await asyncio.get_running_loop().run_in_executor(self._writer, self._place.release)
         self._writer.shutdown()
         self._reader.shutdown()
@@ -116,9 +118,9 @@ class SqliteSpool:
         """The oldest events."""
         return await self._read(lambda file: file.head(limit))
 
-    async def discard(self, through: int) -> None:
-        """Forget every event up to and including ``through``."""
-        await self._write(lambda file: file.discard(through))
+    async def discard(self, through: int, *, stream: StreamId) -> None:
+        """Forget every event of ``stream`` up to and including ``through``."""
+        await self._write(lambda file: file.discard(through, stream=stream))
 
     async def totals(self, *, after: int) -> Sequence[UsageTotal]:
         """What waits behind seq ``after``, by tenant, meter and day."""
@@ -136,6 +138,7 @@ class SqliteSpool:
             outcome: int | Exception = self._place.write(partial(_append, group=group))
         except Exception as error:  # noqa: BLE001 - whatever it was, the callers wait for an answer
             outcome = error
+            log.warning("spool.not_written", error=str(error), callers=len(group))
         loop.call_soon_threadsafe(self._answer, group, outcome)
         if self._queue:
             self._writer.submit(self._commit, loop)
@@ -150,17 +153,13 @@ class SqliteSpool:
 
     def _answer(self, group: Sequence[_Append], outcome: int | Exception) -> None:
         """In the event loop: tell each caller its seqs, or what went wrong."""
-        if isinstance(outcome, Exception):
-            error = _unavailable(outcome)
-            for append in group:
-                if not append.done.done():
-                    append.done.set_exception(error)
-            return
         for append in group:
-            seqs = range(outcome, outcome + len(append.events))
-            outcome = seqs.stop
-            if not append.done.done():
-                append.done.set_result(seqs)
+            if isinstance(outcome, Exception):
+                _tell(append.done, _unavailable(outcome))
+            else:
+                seqs = range(outcome, outcome + len(append.events))
+                outcome = seqs.stop
+                _tell(append.done, seqs)
         self._look()
 
     async def _write(self, work: Callable[[SpoolFile], T]) -> T:
@@ -202,11 +201,22 @@ def _append(file: SpoolFile, group: Sequence[_Append]) -> int:
     return file.last_seq - len(events) + 1
 
 
-def _unavailable(error: Exception) -> UnavailableError:
-    return UnavailableError(
-        f"the spool gives no answer: {error}",
+def _tell(caller: asyncio.Future[Sequence[int]], answer: Sequence[int] | Exception) -> None:
+    if caller.cancelled():
+        return
+    if isinstance(answer, Exception):
+        caller.set_exception(answer)
+    else:
+        caller.set_result(answer)
+
+
+def _unavailable(cause: Exception) -> UnavailableError:
+    error = UnavailableError(
+        f"the spool gives no answer: {cause}",
         fix="free space on the disk of the state directory, and check that the agent may write there",
     )
+    error.__cause__ = cause
+    return error
 
 
 def _nothing(_: SpoolFile) -> None:

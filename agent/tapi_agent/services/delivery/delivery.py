@@ -76,6 +76,7 @@ class Delivery:
             settler=self._settler,
         )
         self._syncing = asyncio.Lock()
+        self._trouble = ""
         self._under_way: asyncio.Future[Settlement] | None = None
         self._drain_now, self._sync_now = asyncio.Event(), asyncio.Event()
 
@@ -110,11 +111,13 @@ class Delivery:
     async def flush(self) -> SyncReport:
         """Drain and send everything now, also what rests after a failure."""
         self._sink.wake()
+        trouble = ""
         try:
             await self.drain()
         except TapiError as error:
-            return SyncReport(trouble=str(error), paused=self.paused)
-        return await self.sync(hasten=True)
+            trouble = str(error)
+        report = await self.sync(hasten=True)
+        return replace(report, trouble=trouble or report.trouble)
 
     async def sync_if_due(self) -> SyncReport | None:
         """Send when there is reason to: enough waits, something waits for half the interval, or a batch is due."""
@@ -137,6 +140,7 @@ class Delivery:
                     report = report.plus(batch, await self._deliver(batch))
             except TapiError as error:
                 report = replace(report, trouble=str(error))
+            self._note(report.trouble)
             return replace(report, paused=self.paused)
 
     async def backlog(self) -> Backlog:
@@ -150,6 +154,14 @@ class Delivery:
         except UnavailableError:
             return Backlog(spooled=spooled, paused=self.paused)
         return Backlog(spooled=spooled, paused=self.paused, **asdict(pending))
+
+    def _note(self, trouble: str) -> None:
+        """Log the first round that ends early, and the first one after it that does not."""
+        if trouble and not self._trouble:
+            log.warning("usage.sync_stopped", error=trouble)
+        elif self._trouble and not trouble:
+            log.info("usage.sync_goes_on")
+        self._trouble = trouble
 
     async def _take_up(self, *, hasten: bool) -> datetime:
         """What earlier rounds, or an earlier run, have left open; returns when this round began."""

@@ -31,7 +31,7 @@ class Drainer:
         async with self._lock:
             while events := await self._spool.head(_AT_ONCE):
                 kept = await self._ledger.keep(events)
-                await self._spool.discard(events[-1].seq)
+                await self._spool.discard(events[-1].seq, stream=events[-1].stream)
                 drained += len(events)
                 if lost := kept.conflicts + kept.dead:
                     telemetry.USAGE_DEAD_LETTERS.inc(lost)

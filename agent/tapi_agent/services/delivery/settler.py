@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
 import structlog
@@ -21,6 +20,7 @@ from tapi_agent.domain.settlement import (
     Settlement,
     learned,
 )
+from tapi_agent.services.delivery.sink import heed
 
 if TYPE_CHECKING:
     from tapi_agent.domain.batch import LeasedBatch
@@ -102,7 +102,7 @@ class Settler:
 
     async def _retry(self, batch: LeasedBatch, retry: Retry) -> None:
         """After a rest of the whole link the batch waits on, so that next time another one goes first."""
-        rest = retry.retry_after or timedelta(0)
+        rest = heed(retry.retry_after)
         if retry.service_wide:
             rest = self._sink.failed(retry_after=retry.retry_after, pause=retry.pause)
         delay = rest + self._sink.wait(batch.attempts) / 2

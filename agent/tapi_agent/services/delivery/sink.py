@@ -60,7 +60,7 @@ class Sink:
             log.error("usage.paused", reason=pause.reason, detail=pause.detail, fix=pause.reason.fix)
         self.pause = pause or self.pause
         self._failures += 1
-        rest = max(self.wait(self._failures) / 2, min(retry_after or timedelta(0), _LONGEST_WISH))
+        rest = max(self.wait(self._failures) / 2, heed(retry_after))
         self._until = self._monotonic() + rest.total_seconds()
         return rest
 
@@ -72,3 +72,8 @@ class Sink:
         """How long to wait after so many failures, with full jitter."""
         first, longest = self._terms.first_wait, self._terms.longest_wait
         return full_jitter(failures, first=first, limit=longest, entropy=self._entropy(_ENTROPY))
+
+
+def heed(retry_after: timedelta | None) -> timedelta:
+    """How much of a service's wish to wait is granted."""
+    return min(retry_after or timedelta(0), _LONGEST_WISH)
