@@ -94,7 +94,7 @@ async def test_it_wakes_when_the_service_is_back(build) -> None:
         billing.online()
         rig.delivery.wake()
         await eventually(lambda: rig.states() == {"synced": 3})
-        assert rig.delivery.paused is None
+        await eventually(lambda: rig.delivery.paused is None)
 
 
 async def test_one_round_at_a_time(build) -> None:

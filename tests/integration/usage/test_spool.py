@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tapi_agent.adapters.spool import SqliteSpool
 from tapi_agent.domain.errors import ConfigurationError, UnavailableError
@@ -54,6 +55,14 @@ async def test_a_reopened_spool_goes_on_where_it_was(opened, event, events) -> N
         assert spool.newest == event(4).recorded_at
         assert spool.dedupe_floor == START - timedelta(days=400)
         assert await texts(spool) == [one.canonical for one in events(4, start=1)]
+
+
+async def test_a_commit_whose_callers_another_has_served_says_nothing(opened, events) -> None:
+    async with opened() as spool:
+        await spool.append(events(1))
+        with capture_logs() as logs:
+            await asyncio.wrap_future(spool._writer.submit(spool._commit, asyncio.get_running_loop()))
+        assert logs == []
 
 
 async def test_the_newest_time_is_remembered_when_nothing_waits(opened, event, events) -> None:

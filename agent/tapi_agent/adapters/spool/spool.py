@@ -134,6 +134,8 @@ class SqliteSpool:
         """In the writing thread: commit one group and answer its callers."""
         self._commit_is_due = False  # before the queue is looked at: whoever comes later asks for another commit
         group = self._next_group()
+        if not group:  # one that came just before the look was taken along by the commit before
+            return
         try:
             outcome: int | Exception = self._place.write(partial(_append, group=group))
         except Exception as error:  # noqa: BLE001 - whatever it was, the callers wait for an answer
