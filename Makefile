@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: help run test lint format lock docs bench clean
+.PHONY: help run test acceptance lint format lock docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,9 @@ run: $(INSTALLED) ## install into .venv and play the demo
 
 test: $(INSTALLED) ## the whole suite with branch coverage; starts its own PostgreSQL and Valkey
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+
+acceptance: $(INSTALLED) ## the long proofs at full size, with their figures; half an hour on an idle machine
+	$(BIN)/python -m pytest -n 0 -m acceptance -s -p no:randomly
 
 lint: $(INSTALLED) ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

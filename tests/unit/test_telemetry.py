@@ -366,6 +366,8 @@ def _sample(name: str, labels: dict[str, str]) -> float | None:
         (telemetry.LICENSE_TRANSITIONS, {"old": "valid", "new": "offline"}, "tapi_license_transitions_total"),
         (telemetry.LICENSE_REFRESHES, {"outcome": "ok"}, "tapi_license_refresh_total"),
         (telemetry.CACHE_HITS, {"tier": "memory"}, "tapi_cache_hits_total"),
+        (telemetry.ENTITLEMENT_CHECKS, {}, "tapi_entitlement_checks_total"),
+        (telemetry.ENTITLEMENT_DECISIONS, {}, "tapi_entitlement_decisions_total"),
         (telemetry.SPOOL_EVENTS, {}, "tapi_spool_events"),
         (telemetry.USAGE_BATCHES, {"outcome": "settled"}, "tapi_usage_batches_total"),
         (telemetry.USAGE_DEAD_LETTERS, {}, "tapi_usage_dead_letters_total"),

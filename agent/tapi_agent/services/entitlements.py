@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from tapi_agent import telemetry
 from tapi_agent.domain.entitlement import decide
 from tapi_agent.domain.evaluation import evaluate
 from tapi_agent.domain.holder import NEVER, Holder, common, holder_of
@@ -42,6 +43,7 @@ class _Row(dict[str, "Decision"]):
         self._holder = holder
 
     def __missing__(self, feature: str) -> Decision:
+        telemetry.ENTITLEMENT_DECISIONS.inc()
         decision = decide(feature, self._catalog, self._holder)
         if feature in self._catalog.features:  # what callers make up must not fill the memory
             self[feature] = decision
@@ -79,6 +81,7 @@ class Entitlements:
         self._table = _Table()
         self._now = EPOCH
         self._looked = self._look_at = float("-inf")
+        self._checks = 0
 
     @property
     def generation(self) -> int:
@@ -89,6 +92,7 @@ class Entitlements:
         """May ``feature`` be used by a camera, or without one by the tenant. Equal questions share one decision."""
         if self._monotonic() >= self._look_at or self._licensing.generation != self._table.generation:
             self._look()
+        self._checks += 1
         row = self._table.rows.get(camera_id or TENANT)
         if row is None:
             row = self._compile(camera_id or TENANT)
@@ -110,6 +114,8 @@ class Entitlements:
         if generation != self._table.generation or not before <= self._now < self._table.until:
             self._table = _Table(generation=generation, cameras=frozenset(self._licensing.cameras()))
         self._set_alarm(NEVER)
+        telemetry.ENTITLEMENT_CHECKS.inc(self._checks)  # here, since counting each would cost more than the check
+        self._checks = 0
 
     def _set_alarm(self, until: datetime) -> None:
         """Look again at the first deadline of the table, or soon."""

@@ -6,6 +6,8 @@ from tapi_agent.telemetry.logs import LogFile, configure
 from tapi_agent.telemetry.metrics import (
     CACHE_HITS,
     DEPENDENCY_UP,
+    ENTITLEMENT_CHECKS,
+    ENTITLEMENT_DECISIONS,
     EXPOSITION_TYPE,
     JOB_RUNS,
     LICENSE_CAMERAS,
@@ -22,6 +24,8 @@ from tapi_agent.telemetry.redaction import redacted, redacted_text
 __all__ = [
     "CACHE_HITS",
     "DEPENDENCY_UP",
+    "ENTITLEMENT_CHECKS",
+    "ENTITLEMENT_DECISIONS",
     "EXPOSITION_TYPE",
     "JOB_RUNS",
     "LICENSE_CAMERAS",

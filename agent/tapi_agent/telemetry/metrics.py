@@ -19,6 +19,12 @@ LICENSE_REFRESHES: Final = Counter(
     "tapi_license_refresh", "Attempts to hear the billing service on a subject.", ("outcome",), registry=REGISTRY
 )
 CACHE_HITS: Final = Counter("tapi_cache_hits", "License reads by the tier that answered.", ("tier",), registry=REGISTRY)
+ENTITLEMENT_CHECKS: Final = Counter(
+    "tapi_entitlement_checks", "Questions whether a feature may be used.", registry=REGISTRY
+)
+ENTITLEMENT_DECISIONS: Final = Counter(
+    "tapi_entitlement_decisions", "Checks whose decision was not in the table yet.", registry=REGISTRY
+)
 SPOOL_EVENTS: Final = Gauge("tapi_spool_events", "Recorded events not yet in PostgreSQL.", registry=REGISTRY)
 USAGE_BATCHES: Final = Counter("tapi_usage_batches", "Batches by what became of them.", ("outcome",), registry=REGISTRY)
 USAGE_DEAD_LETTERS: Final = Counter(
