@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import pytest
 import redis
-from e2e_tools import all_up, billed, settings_for, settle
+from e2e_tools import all_up, billed, record, settings_for, settle
 
 from tapi_agent.testing.wait import wait_until
 
@@ -138,3 +138,19 @@ def test_checks_and_recording_go_on_without_postgresql_and_it_is_written_to_at_o
     assert first_write <= 1.0
     settle(agent)
     assert billed(service) == dict.fromkeys(load.acknowledged, 1)
+
+
+def test_a_database_emptied_under_a_running_agent_is_laid_out_anew(
+    agent: AgentProcess, private_engines: Any, service: SandboxProcess
+) -> None:
+    before = record(agent, 20)
+    settle(agent)
+    with psycopg.connect(private_engines.postgres.address, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    after = record(agent, 20)
+    settle(agent)
+    assert billed(service) == dict.fromkeys([*before, *after], 1)
+    licenses = "SELECT count(*) FROM camera_licenses"
+    with psycopg.connect(private_engines.postgres.address, autocommit=True) as connection:
+        wait_until(lambda: connection.execute(licenses).fetchone() == (2,), within=20, what="licenses kept again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from tapi_agent import resources
@@ -90,6 +91,7 @@ def watches(chosen: Stores, connectivity: Connectivity) -> dict[str, StoreWatch]
             POSTGRES,
             probe=_probe(chosen.postgres, chosen.database.ping),
             prepare=chosen.migrator.up,
+            confirm=partial(chosen.migrator.confirm, chosen.database),
             connectivity=connectivity,
         ),
         REDIS: StoreWatch(REDIS, probe=_probe(chosen.valkey, chosen.cache.ping), connectivity=connectivity),

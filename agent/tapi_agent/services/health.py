@@ -21,11 +21,15 @@ _WHILE_UP: Final = timedelta(seconds=5)
 _WHILE_DOWN: Final = timedelta(seconds=0.5)
 
 
+async def _nothing() -> None:
+    """There is nothing to get ready."""
+
+
 class StoreWatch:
     """Keeps ``name`` known: ``probe`` raises while it is down; ``prepare`` runs once after each time it comes up.
 
     A store that came back may be another one (wiped, restored, failed over), so it is prepared again: migrations are
-    checked, and only then does it count as up.
+    checked, and only then does it count as up. ``confirm`` raises when that has happened to one that was never missed.
     """
 
     def __init__(
@@ -33,12 +37,14 @@ class StoreWatch:
         name: str,
         *,
         probe: Callable[[], Awaitable[object]],
-        prepare: Callable[[], Awaitable[object]] | None = None,
+        prepare: Callable[[], Awaitable[object]] = _nothing,
+        confirm: Callable[[], Awaitable[object]] = _nothing,
         connectivity: Connectivity,
     ) -> None:
         self._name = name
         self._probe = probe
         self._prepare = prepare
+        self._confirm = confirm
         self._connectivity = connectivity
         self._prepared = False
 
@@ -52,8 +58,7 @@ class StoreWatch:
         """Ask once and tell connectivity."""
         try:
             await self._probe()
-            if not self._prepared and self._prepare:
-                await self._prepare()
+            await (self._confirm() if self._prepared else self._prepare())
         except TapiError as error:
             self._prepared = False
             self._connectivity.failed(self._name, error)

@@ -26,6 +26,7 @@ class Store:
     def __init__(self) -> None:
         self.trouble: TapiError | None = None
         self.migration: TapiError | None = None
+        self.swapped: TapiError | None = None
         self.prepared = 0
         self.asked = asyncio.Event()
 
@@ -34,8 +35,13 @@ class Store:
         if self.trouble:
             raise self.trouble
 
+    async def confirm(self) -> None:
+        if self.swapped:
+            raise self.swapped
+
     async def migrate(self) -> None:
         self.prepared += 1
+        self.swapped = None
         if self.migration:
             raise self.migration
 
@@ -58,6 +64,21 @@ async def test_a_store_is_made_ready_once_each_time_it_comes_up(connectivity: Co
     store.trouble = None
     await watch.look()
     assert (store.prepared, connectivity.report()[POSTGRES].up) == (2, True)
+
+
+async def test_a_store_that_was_emptied_without_being_missed_is_made_ready_again(connectivity: Connectivity) -> None:
+    store, recoveries = Store(), []
+    connectivity.on_recovery(POSTGRES, lambda: recoveries.append(store.prepared))
+    watch = StoreWatch(
+        POSTGRES, probe=store.ping, prepare=store.migrate, confirm=store.confirm, connectivity=connectivity
+    )
+    await watch.look()
+    store.swapped = UnavailableError("emptied")
+    await watch.look()
+    assert (store.prepared, connectivity.report()[POSTGRES].detail) == (1, "emptied")
+    await watch.look()
+    assert (store.prepared, connectivity.report()[POSTGRES].up) == (2, True)
+    assert recoveries[-1] == 2
 
 
 async def test_a_store_that_cannot_be_made_ready_is_down_and_tried_again(connectivity: Connectivity) -> None:

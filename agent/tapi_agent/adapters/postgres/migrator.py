@@ -19,12 +19,14 @@ from psycopg.rows import DictRow, dict_row
 from tapi_agent.adapters.postgres.connection import complete
 from tapi_agent.adapters.postgres.errors import DatabaseRejected, translate
 from tapi_agent.adapters.postgres.queries import load_queries
-from tapi_agent.domain.errors import ConfigurationError
+from tapi_agent.domain.errors import ConfigurationError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from tapi_agent.adapters.postgres.pool import Database
 
 _SQL = load_queries("migrations")
 _FILE: Final = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
@@ -76,6 +78,7 @@ class Migrator:
         self._conninfo = complete(dsn, connect_timeout=_CONNECT, session=_SESSION)
         self._directory = directory
         self._agent_version = agent_version
+        self._version = 0
 
     async def up(self, report: Callable[[Applied], None] = lambda _: None) -> list[Applied]:
         """Apply what is missing, in order, each file in one transaction with its record; tell ``report`` after each.
@@ -92,6 +95,7 @@ class Migrator:
             for migration in _pending(migrations, await _applied(connection)):
                 done.append(await self._apply(connection, migration))
                 report(done[-1])
+        self._version = len(migrations)
         return done
 
     async def status(self) -> list[MigrationStatus]:
@@ -101,6 +105,13 @@ class Migrator:
             applied = await _applied(connection)
         _pending(migrations, applied)
         return [MigrationStatus(version=m.version, name=m.name, applied=applied.get(m.version)) for m in migrations]
+
+    async def confirm(self, database: Database) -> None:
+        """Raise ``UnavailableError`` unless the database still has what ``up`` left in it, as one that was emptied."""
+        async with database.connection() as connection:
+            found = (await (await connection.execute(_SQL.version)).fetchall())[0]["version"]
+        if found != self._version:
+            raise UnavailableError(f"the database has gone from migration {self._version:04} to {found:04}")
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[DictRow]]:

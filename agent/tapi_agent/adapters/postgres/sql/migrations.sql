@@ -29,6 +29,9 @@ SELECT version, name, sha256, applied_at, duration, agent_version
 FROM schema_migrations
 ORDER BY version
 
+-- name: version
+SELECT coalesce(max(version), 0) AS version FROM schema_migrations
+
 -- name: record
 INSERT INTO schema_migrations (version, name, sha256, duration, agent_version)
 VALUES (%(version)s, %(name)s, %(sha256)s, clock_timestamp() - now(), %(agent_version)s)
