@@ -202,8 +202,11 @@ PostgresDsn = Annotated[
 ]
 RedisUrl = Annotated[
     SecretStr,
-    _matches(rf"(rediss?|unix)://{_CLEAN}+"),
-    Allowed("redis://, rediss:// or unix:// URL"),
+    _matches(rf"(rediss?(\+(sentinel|cluster))?|unix)://{_CLEAN}+"),
+    Allowed(
+        "redis://HOST:6379/0, unix:///SOCKET, redis+sentinel://HOST:26379,HOST/SERVICE/0 "
+        "or redis+cluster://HOST:6379,HOST; rediss for TLS; :PASSWORD@ before the first host"
+    ),
 ]
 TrustedKeys = Annotated[
     dict[str, str],

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 from redis.connection import parse_url
 
+from tapi_agent.domain.errors import ConfigurationError
 from tapi_agent.settings.stores import Postgres, Redis
 
 if TYPE_CHECKING:
@@ -79,3 +80,25 @@ def test_the_whole_string_wins(place: Place) -> None:
     settings = place.load(POSTGRES_DSN=dsn, POSTGRES_HOST="other", REDIS_URL=url, REDIS_HOST="other")
     assert settings.postgres_conninfo == SecretStr(dsn)
     assert settings.redis_location == SecretStr(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "unix:///run/valkey.sock",
+        "redis+sentinel://:pass@a:26379,b/main/0",
+        "rediss+sentinel://a/main",
+        "redis+cluster://a,b:6380",
+        "rediss+cluster://a",
+    ],
+)
+def test_redis_may_be_a_site_with_sentinels_or_a_cluster(place: Place, url: str) -> None:
+    assert place.load(REDIS_URL=url).redis_location == SecretStr(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis+other://a", "unix+cluster://a", "redis+://a", "sentinel://a", "redis+sentinel://"]
+)
+def test_other_kinds_of_redis_urls_are_refused(place: Place, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"redis\+sentinel://HOST:26379,HOST/SERVICE/0"):
+        place.load(REDIS_URL=url)

@@ -153,10 +153,12 @@ def test_mode_tiers_keep_what_is_left_out(place: Place) -> None:
         ("REDIS_CONNECTION_TIMEOUT_MS", "50", "redis_connection_timeout", timedelta(milliseconds=50)),
         ("USAGE_SYNC_INTERVAL_MINUTES", "0.5", "usage_sync_interval", timedelta(seconds=30)),
         ("USAGE_KEEP_DAYS", "7", "usage_keep", timedelta(days=7)),
+        ("TELEMETRY_KEEP_DAYS", "90", "telemetry_keep", timedelta(days=90)),
+        ("TELEMETRY_KEEP_DAYS", "0", "telemetry_keep", None),
         ("PLUGIN_TIMEOUT_SECONDS", "0.5", "plugin_timeout", timedelta(seconds=0.5)),
     ],
 )
-def test_durations(place: Place, name: str, text: str, view: str, duration: timedelta) -> None:
+def test_durations(place: Place, name: str, text: str, view: str, duration: timedelta | None) -> None:
     assert getattr(place.load(**{name: text}), view) == duration
 
 

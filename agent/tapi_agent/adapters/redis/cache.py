@@ -1,34 +1,39 @@
-"""Bytes under keys, with a time to live: the commands the agent uses, each bounded in time and guarded by a breaker."""
+"""Redis as the agent uses it: values under keys with a time to live, and by name what else Redis has."""
 
 from __future__ import annotations
 
-import asyncio
-import re
 import time
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import redis
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+import orjson
 
-from tapi_agent.adapters.redis.breaker import Breaker
-from tapi_agent.domain.errors import ConfigurationError, UnavailableError
+from tapi_agent.adapters.redis.channels import Channels
+from tapi_agent.adapters.redis.counters import Counters
+from tapi_agent.adapters.redis.hashes import Hashes
+from tapi_agent.adapters.redis.keyspace import Keyspace, prefixed
+from tapi_agent.adapters.redis.link import Link
+from tapi_agent.adapters.redis.lists import Lists
+from tapi_agent.adapters.redis.opening import opener
+from tapi_agent.adapters.redis.ttl import milliseconds, remaining
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-_MILLISECOND: Final = timedelta(milliseconds=1)
-_WINDOW: Final = timedelta(seconds=2)
-_CONNECTIONS: Final = 16
-_MANY: Final = 100
-_PAGE: Final = 1000
-_GLOB: Final = re.compile(r"([\\*?\[\]])")
+    from tapi_agent.adapters.redis.client import Command
+    from tapi_agent.ports.cache import Announcement
+
+_REPLACE: Final = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
 
 
 class RedisCache:
-    """A Redis server at ``url`` (``redis://``, ``rediss://`` or ``unix://``); connects when first asked.
+    """The Redis at ``url`` (forms in ``adapters.redis.address``); connects when first asked. A ``SharedCache``.
 
     Every method raises ``UnavailableError``: after ``timeout`` without an answer, connecting included; when the server
     refuses; and at once while the breaker is open. ``ConfigurationError`` for a malformed URL, without quoting it.
@@ -42,80 +47,100 @@ class RedisCache:
         timeout: timedelta = timedelta(milliseconds=100),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._timeout = timeout.total_seconds()
+        connect = opener(url, password)
         self._monotonic = monotonic
-        self._breaker = Breaker(name="Redis", window=_WINDOW, monotonic=monotonic)
-        self._slots = asyncio.Semaphore(_CONNECTIONS)
-        self._client = Redis.from_pool(_pool(url, password))
+        self._link = Link(connect=connect, timeout=timeout, monotonic=monotonic)
+        self._keyspace = Keyspace(self._link)
+        self._channels = Channels(self._link, connect)
+        self.hashes = Hashes(self._link)
+        self.lists = Lists(self._link)
+        self.counters = Counters(self._link)
 
     async def get(self, key: str) -> bytes | None:
         """The value, or ``None`` for a miss."""
-        value: bytes | None = await self._ask(self._client.get, key)
+        value: bytes | None = await self._link.ask("GET", key)
         return value
 
-    async def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def get_many(self, keys: Sequence[str | bytes]) -> list[bytes | None]:
         """A value or ``None`` for each key, in order; a round trip for every hundred."""
-        pages = [keys[start : start + _MANY] for start in range(0, len(keys), _MANY)]
-        return [value for page in pages for value in await self._ask(self._client.mget, page)]
+        return await self._link.ask_all([("GET", key) for key in keys])
 
     async def set(self, key: str, value: str | bytes, *, ttl: timedelta) -> None:
         """Keep ``value`` for ``ttl``, at most."""
-        await self._ask(self._client.set, key, value, px=max(1, ttl // _MILLISECOND))
+        await self._link.ask("SET", key, value, "PX", milliseconds(ttl))
+
+    async def set_many(self, values: Mapping[str, bytes], *, ttl: timedelta) -> None:
+        """Keep each value for ``ttl``, at most; a round trip for every hundred."""
+        await self._link.ask_all([("SET", key, value, "PX", milliseconds(ttl)) for key, value in values.items()])
+
+    async def replace(self, key: str, value: bytes, *, seen: bytes | None, ttl: timedelta) -> bool:
+        """Keep ``value`` if what is under ``key`` is still what was ``seen`` there; ``False`` when it is not."""
+        arguments = (seen or b"", value, milliseconds(ttl))
+        return bool(await self._link.ask("EVAL", _REPLACE, 1, key, *arguments))
+
+    async def get_json(self, key: str) -> Any:  # noqa: ANN401 - any JSON
+        """The value, read as JSON; damaged JSON is a miss, like none at all."""
+        value = await self.get(key)
+        try:
+            return None if value is None else orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+
+    async def set_json(self, key: str, value: object, *, ttl: timedelta) -> None:
+        """Keep ``value`` as JSON for ``ttl``, at most; ``TypeError`` for what JSON cannot express."""
+        await self.set(key, orjson.dumps(value), ttl=ttl)
 
     async def delete(self, *keys: str) -> None:
         """Forget the keys; unknown ones are fine."""
-        await self._ask(self._client.delete, *keys)
+        await self._link.ask_all([("UNLINK", key) for key in keys])
+
+    async def delete_prefix(self, prefix: str) -> int:
+        """Forget all keys that begin with ``prefix``; how many there were. Bounded by the number of keys only."""
+        return await self._keyspace.delete(prefixed(prefix))
+
+    async def delete_pattern(self, pattern: str) -> int:
+        """Forget all keys that match Redis's glob ``pattern``; how many there were."""
+        return await self._keyspace.delete(pattern)
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is such a key."""
+        return bool(await self._link.ask("EXISTS", key))
+
+    async def expire(self, key: str, ttl: timedelta) -> bool:
+        """Let the key live for ``ttl`` from now on; ``False`` when there is none."""
+        return bool(await self._link.ask("PEXPIRE", key, milliseconds(ttl)))
+
+    async def ttl(self, key: str) -> timedelta | None:
+        """How long the key will live: ``None`` when there is none, ``timedelta.max`` when it does not expire."""
+        return remaining(await self._link.ask("PTTL", key))
 
     async def keys(self, prefix: str, *, within: timedelta) -> list[bytes]:
         """Keys that begin with ``prefix``, found page by page; after ``within`` what has been found has to do."""
         deadline = self._monotonic() + within.total_seconds()
         found: dict[bytes, None] = {}
-        pattern, cursor = _GLOB.sub(r"\\\1", prefix) + "*", 0
-        while True:
-            cursor, page = await self._ask(self._client.scan, cursor, pattern, _PAGE)
-            found |= dict.fromkeys(page)
-            if cursor == 0 or self._monotonic() >= deadline:
-                return list(found)
+        async with aclosing(self._keyspace.find(prefixed(prefix))) as pages:
+            async for page in pages:
+                found |= dict.fromkeys(page)
+                if self._monotonic() >= deadline:
+                    break
+        return list(found)
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to raw commands, each with its only key first; a round trip for every hundred, no transaction."""
+        return await self._link.ask_all(commands)
+
+    async def publish(self, channel: str, body: bytes) -> None:
+        """Send ``body`` to all who are subscribed now, with the channel's next generation."""
+        await self._channels.publish(channel, body)
+
+    def subscription(self, channel: str) -> AbstractAsyncContextManager[AsyncIterator[Announcement]]:
+        """Messages from the moment of entering on; raises ``UnavailableError`` whenever the line is lost."""
+        return self._channels.subscription(channel)
 
     async def ping(self) -> None:
-        """Return when the server answers."""
-        await self._ask(self._client.ping)
+        """Return when the server answers; in a cluster, when all members do."""
+        await self._link.ask("PING")
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
-
-    async def _ask(self, command: Callable[..., Awaitable[Any]], *arguments: object, **options: object) -> Any:  # noqa: ANN401 - whatever the command returns
-        self._breaker.admit()
-        try:
-            async with asyncio.timeout(self._timeout), self._slots:
-                answer = await command(*arguments, **options)
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            raise self._breaker.trip(str(error) or f"no answer within {self._timeout:g} s") from error
-        except redis.RedisError as error:
-            self._breaker.close()  # a refusal is an answer
-            raise UnavailableError(f"Redis refuses: {error}") from error
-        self._breaker.close()
-        return answer
-
-
-def _pool(url: str, password: str | None) -> ConnectionPool:
-    """No retries and no needless handshake: a cache that has to be waited for is none.
-
-    No timeouts of redis-py's own either: with one it sends through ``asyncio.wait_for``, which before Python 3.12
-    swallows a cancellation that comes as it ends, and the timeout around the command would pass unseen.
-    """
-    try:
-        pool = ConnectionPool.from_url(
-            url,
-            **({"password": password} if password else {}),
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            driver_info=None,
-        )
-        pool.connection_class(**pool.connection_kwargs)  # connects nothing; an unknown option in the URL shows here
-    except (ValueError, TypeError):
-        raise ConfigurationError("the Redis URL cannot be read", fix="write it as redis://host:6379/0") from None
-    return pool
+        await self._link.close()

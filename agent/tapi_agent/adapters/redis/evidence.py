@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+
+from tapi_agent.ports.cache import cache_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tapi_agent.adapters.redis.cache import RedisCache
-    from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
+    from tapi_agent.domain.ids import DeviceId, TenantId
     from tapi_agent.domain.license import Evidence, Subject
 
 _SEARCH: Final = timedelta(seconds=1)
@@ -27,29 +28,21 @@ class RedisEvidence:
     def __init__(self, *, cache: RedisCache, device_id: DeviceId, tenant_id: TenantId, ttl: timedelta) -> None:
         self._cache = cache
         self._ttl = ttl
-        self._prefix = f"tapi:{_part(tenant_id)}:evidence:{_part(device_id)}:"
+        self._owner = (tenant_id, "evidence", device_id)
 
     async def load(self, subject: Subject) -> str | None:
         """The sealed evidence, or ``None`` for a miss; raises ``UnavailableError``."""
-        value = await self._cache.get(self._key(subject.camera_id))
+        value = await self._cache.get(cache_key(*self._owner, subject.camera_id))
         return None if value is None else _text(value)
 
     async def load_all(self) -> Sequence[str]:
         """All of this device's; on a server too full to search in a second, what was found by then."""
-        keys = await self._cache.keys(self._prefix, within=_SEARCH)
+        keys = await self._cache.keys(cache_key(*self._owner, ""), within=_SEARCH)
         return [_text(value) for value in await self._cache.get_many(keys) if value is not None]
 
     async def save(self, evidence: Evidence, sealed: str) -> None:
         """Keep it until it is stale anyway; raises ``UnavailableError``."""
-        await self._cache.set(self._key(evidence.subject.camera_id), sealed, ttl=self._ttl)
-
-    def _key(self, camera_id: CameraId) -> str:
-        return self._prefix + _part(camera_id)
-
-
-def _part(text: str) -> str:
-    """Ids are opaque text: quoted, none can reach into another's keys."""
-    return quote(text, safe="")
+        await self._cache.set(cache_key(*self._owner, evidence.subject.camera_id), sealed, ttl=self._ttl)
 
 
 def _text(value: bytes) -> str:
