@@ -37,9 +37,10 @@ format: $(INSTALLED) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
-docs: $(INSTALLED) ## write what is generated from the code: config templates, settings reference, license states
+docs: $(INSTALLED) ## write what is generated: config templates, settings reference, license states, schema
 	$(BIN)/python -m tapi_agent.settings.generate
 	$(BIN)/python tests/unit/licensing/test_states_document.py
+	$(BIN)/python tests/migration/test_schema_document.py
 
 bench: $(INSTALLED) ## measure what must be fast; the machine should be idle
 	$(BIN)/python benchmarks/startup.py

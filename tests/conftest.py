@@ -23,6 +23,7 @@ from tapi_agent.adapters.engines import EmbeddedPostgres, EmbeddedValkey, wheels
 from tapi_agent.adapters.engines.wheels import Wheel
 from tapi_agent.adapters.postgres.migrator import Migrator
 from tapi_agent.testing.engines import running_engines
+from tapi_agent.testing.wait import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,7 +156,17 @@ def fresh_database(server: str, *, template: str) -> Iterator[str]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {name} TEMPLATE {template}").format(**names))
         yield make_conninfo(server, dbname=name)
-        connection.execute(sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names))
+        drop = sql.SQL("DROP DATABASE {name} WITH (FORCE)").format(**names)
+        wait_until(lambda: _dropped(connection, drop), within=_PATIENCE, what=f"{name} dropped")
+
+
+def _dropped(connection: psycopg.Connection, drop: sql.Composed) -> bool:
+    """A worker of autovacuum may be in it just now, whom only a superuser may send away."""
+    try:
+        connection.execute(drop)
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
 
 
 @pytest.fixture(scope="session")

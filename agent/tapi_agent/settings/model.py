@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tapi_agent.settings.agent import Agent, Files, Identity, LocalApi, Logging, Plugins
 from tapi_agent.settings.layer import Layer
 from tapi_agent.settings.licensing import Billing, Licensing
-from tapi_agent.settings.stores import Postgres, Redis
+from tapi_agent.settings.stores import Postgres, Redis, Telemetry
 from tapi_agent.settings.usage import Delivery, Metering, Space
 from tapi_agent.settings.values import as_text
 
@@ -34,6 +34,7 @@ class Settings(
     Metering,
     Delivery,
     Space,
+    Telemetry,
     Agent,
     LocalApi,
     Plugins,

@@ -46,6 +46,22 @@ class Postgres(BaseModel):
         return timedelta(milliseconds=self.postgres_connection_timeout_ms)
 
 
+class Telemetry(BaseModel):
+    """Telemetry. What the cameras have seen is kept in PostgreSQL."""
+
+    telemetry_keep_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days that events, frames, dwell times and time series stay in the database; 0 means for ever.",
+    )
+
+    @property
+    def telemetry_keep(self) -> timedelta | None:
+        """TELEMETRY_KEEP_DAYS; ``None`` is for ever."""
+        return timedelta(days=self.telemetry_keep_days) if self.telemetry_keep_days else None
+
+
 class Redis(BaseModel):
     """Redis. Without REDIS_URL and REDIS_HOST the agent runs its own Valkey, on a Unix socket."""
 

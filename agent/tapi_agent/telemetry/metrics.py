@@ -7,6 +7,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from tapi_agent.telemetry.pool import PoolCollector
+
 EXPOSITION_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 REGISTRY: Final = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -37,6 +39,8 @@ JOB_RUNS: Final = Counter("tapi_job_runs", "Scheduled runs.", ("job", "outcome")
 PLUGIN_FAILURES: Final = Counter(
     "tapi_plugin_failures", "Calls in which a plugin raised or ran out of time.", ("plugin",), registry=REGISTRY
 )
+POSTGRES_POOL: Final = PoolCollector()
+REGISTRY.register(POSTGRES_POOL)
 
 
 def exposition() -> bytes:

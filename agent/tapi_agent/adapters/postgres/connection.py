@@ -73,7 +73,10 @@ class Link:
     def no_connection(self) -> UnavailableError:
         """Why there is no connection to be had right now."""
         if self.failure is None:
-            return UnavailableError("no connection to PostgreSQL in time: all are in use, or the server hangs")
+            return UnavailableError(
+                "no connection to PostgreSQL in time: all are in use, or the server hangs",
+                fix="look in pg_stat_activity for what holds them; raise POSTGRES_POOL_SIZE if all are at work",
+            )
         return UnavailableError(
             f"PostgreSQL is unreachable: {said(self.failure)}", fix="start PostgreSQL, or correct its DSN"
         )

@@ -42,6 +42,8 @@ _TRY_AGAIN: Final = frozenset({
     "55P03",  # lock not available in time
 })  # fmt: skip
 
+_CHECK_VIOLATION: Final = "23514"
+
 _LONGEST_MESSAGE: Final = 300
 """A server message may quote the whole offending value."""
 
@@ -49,13 +51,18 @@ _LONGEST_MESSAGE: Final = 300
 class DatabaseRejected(RejectedError):  # noqa: N818 - reads as the outcome it is, beside IllegalTransition
     """PostgreSQL refuses the statement for what it contains; unchanged, it will be refused again.
 
-    ``constraint`` is the violated constraint's name. SQLSTATE 23514 without one means that a row found no partition.
+    ``constraint`` is the violated constraint's name.
     """
 
     def __init__(self, message: str, *, sqlstate: str, constraint: str | None = None) -> None:
         super().__init__(message, code="database_rejected")
         self.sqlstate = sqlstate
         self.constraint = constraint
+
+    @property
+    def lacks_month(self) -> bool:
+        """Whether a row found no partition."""
+        return self.sqlstate == _CHECK_VIOLATION and not self.constraint
 
 
 def translate(error: psycopg.Error) -> TapiError:

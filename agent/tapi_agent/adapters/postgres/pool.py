@@ -17,10 +17,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tapi_agent.adapters.postgres.connection import GuardedConnection, Link, complete
 from tapi_agent.adapters.postgres.errors import translate
+from tapi_agent.adapters.postgres.queries import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
+_SQL: Final = load_queries("pool")
 _ACQUIRE: Final = timedelta(seconds=1)
 _SLACK: Final = timedelta(seconds=1)
 """What a statement gets beyond its timeout, for the server to say that it timed out."""
@@ -70,20 +72,27 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[GuardedConnection]:
+    async def connection(self, *, statement_timeout: timedelta | None = None) -> AsyncIterator[GuardedConnection]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
         Raises ``UnavailableError`` when there is no connection within a second, when it breaks, or when a statement
-        takes too long; ``DatabaseRejected`` when PostgreSQL refuses; ``IntegrityError`` when it reports damage. When
-        COMMIT got no answer nobody knows whether it counted: blocks must bear to be repeated.
+        takes too long (here longer than ``statement_timeout``, where it is given); ``DatabaseRejected`` when PostgreSQL
+        refuses; ``IntegrityError`` when it reports damage. When COMMIT got no answer nobody knows whether it counted:
+        blocks must bear to be repeated.
         """
         try:
             async with self._pool.connection() as connection:
+                if statement_timeout is not None:
+                    await _bound(connection, statement_timeout)
                 yield connection
         except PoolTimeout as error:
             raise self._link.no_connection() from error
         except psycopg.Error as error:
             raise translate(error) from error
+
+    def statistics(self) -> Mapping[str, int]:
+        """What psycopg_pool counts, under its names: sizes as they are, the others since ``open``, times in ms."""
+        return self._pool.get_stats()
 
     async def ping(self) -> None:
         """Return when PostgreSQL answers; raises ``UnavailableError`` when it does not."""
@@ -105,11 +114,21 @@ class Database:
         connection.patience = self._patience
 
 
+async def _bound(connection: GuardedConnection, limit: timedelta) -> None:
+    """Until the transaction ends; the patience until the connection is handed out again (``_check``)."""
+    await connection.execute(_SQL.bound_statements, {"timeout": _milliseconds(limit)})
+    connection.patience = limit + _SLACK
+
+
+def _milliseconds(duration: timedelta) -> str:
+    """As PostgreSQL takes it when no unit is given."""
+    return str(int(duration.total_seconds() * 1000))
+
+
 def _session(statement_timeout: timedelta) -> dict[str, str]:
-    """Session settings, in the unit PostgreSQL takes when none is given: milliseconds."""
     return {
         "TimeZone": "UTC",
-        "statement_timeout": str(int(statement_timeout.total_seconds() * 1000)),
+        "statement_timeout": _milliseconds(statement_timeout),
         "lock_timeout": "2000",
         "idle_in_transaction_session_timeout": "10000",
         "client_connection_check_interval": "1000",  # a statement nobody waits for any more ends, and frees its locks

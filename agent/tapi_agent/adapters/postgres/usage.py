@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent.adapters.postgres.errors import DatabaseRejected
-from tapi_agent.adapters.postgres.partitions import ensure_month
+from tapi_agent.adapters.postgres.partitions import make_months
 from tapi_agent.adapters.postgres.queries import load_queries
 from tapi_agent.domain.canonical import event_id_of
 from tapi_agent.domain.errors import UnavailableError
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 _SQL: Final = load_queries("usage")
 
-_CHECK_VIOLATION: Final = "23514"
-_BAD_DATA: Final = frozenset({"22P02", "22P05", "22003", "22021", "23502", _CHECK_VIOLATION})
+_BAD_DATA: Final = frozenset({"22P02", "22P05", "22003", "22021", "23502", "23514"})
 """What one row can bring upon a whole statement; anything else is no row's fault."""
 
 
@@ -47,9 +46,9 @@ class PostgresLedger:
         try:
             return await self._insert(events)
         except DatabaseRejected as error:
-            if not _lacks_a_month(error):
+            if not error.lacks_month:
                 return await self._isolate(events, error)
-        await self._make_months(events)
+        await make_months(self._database, "usage_events", (time_of(event_id_of(event.canonical)) for event in events))
         try:
             return await self._insert(events)
         except DatabaseRejected as error:
@@ -84,7 +83,7 @@ class PostgresLedger:
 
     async def _isolate(self, events: Sequence[SpooledEvent], error: DatabaseRejected) -> Kept:
         """Halve until the bad row stands alone. What is no row's fault is raised again, and all stays spooled."""
-        if error.sqlstate not in _BAD_DATA or _lacks_a_month(error):
+        if error.sqlstate not in _BAD_DATA or error.lacks_month:
             raise error
         if len(events) == 1:
             return await self._bury(events[0], error)
@@ -103,12 +102,6 @@ class PostgresLedger:
         place = {"stream": last.stream, "seq": last.seq, "device_id": self._device_id}
         await connection.execute(_SQL.advance_stream, place)
 
-    async def _make_months(self, events: Sequence[SpooledEvent]) -> None:
-        times = (time_of(event_id_of(event.canonical)) for event in events)
-        for month in {(at.year, at.month): at for at in times}.values():
-            async with self._database.connection() as connection:
-                await ensure_month(connection, "usage_events", month)
-
 
 async def _note_repeats(connection: AsyncConnection[DictRow], events: Sequence[SpooledEvent]) -> Kept:
     verdict = {"code": DeadReason.IDEMPOTENCY_CONFLICT, "detail": "another body was recorded under this id before"}
@@ -125,10 +118,6 @@ def _rows(events: Sequence[SpooledEvent]) -> dict[str, object]:
         "seqs": [event.seq for event in events],
         "events": f"[{','.join(event.canonical for event in events)}]",
     }
-
-
-def _lacks_a_month(error: DatabaseRejected) -> bool:
-    return error.sqlstate == _CHECK_VIOLATION and not error.constraint
 
 
 def _total(row: DictRow) -> UsageTotal:

@@ -125,7 +125,7 @@ class PostgresBatches:
             if locked is None:
                 return False
             synced = {"batch_id": batch_id, "event_ids": list(settled.synced)}
-            counts = {"synced": (await connection.execute(SQL.sync_events, synced)).rowcount}
+            counts: dict[str, int] = (await (await connection.execute(SQL.sync_events, synced)).fetchall())[0]
             buried = {"batch_id": batch_id, "deaths": _deaths(settled.dead)}
             counts["dead"] = (await connection.execute(SQL.bury_events, buried)).rowcount if settled.dead else 0
             counts["again"] = await self._send_again(connection, batch_id, locked, delay)

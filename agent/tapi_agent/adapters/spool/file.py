@@ -107,6 +107,13 @@ class SpoolFile:
         if through == self.last_seq:
             self._give_space_back()
 
+    def raise_floor(self, floor: datetime) -> None:
+        """Make ``floor`` the oldest instant of which events are kept, unless that is later already."""
+        if floor > self.dedupe_floor:
+            with self._transaction() as connection:
+                connection.execute("UPDATE spool SET dedupe_floor = ?", (floor.isoformat(),))
+            self.dedupe_floor = floor
+
     def head(self, limit: int) -> list[SpooledEvent]:
         """The oldest events."""
         rows = self._reader.execute("SELECT seq, crc32, canonical FROM events ORDER BY seq LIMIT ?", (limit,))

@@ -58,6 +58,7 @@ class SqliteSpool:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
         self._queue: deque[_Append] = deque()
         self._commit_is_due = False
+        self._raised = EPOCH
         self._filled = asyncio.Event()
 
     @property
@@ -85,7 +86,7 @@ class SqliteSpool:
     @property
     def dedupe_floor(self) -> datetime:
         """The oldest instant of which events are kept."""
-        return self._place.floor
+        return max(self._place.floor, self._raised)
 
     async def open(self) -> None:
         """Take the spool; raises ``ConfigurationError`` when another agent has it."""
@@ -101,6 +102,13 @@ class SqliteSpool:
         await asyncio.get_running_loop().run_in_executor(self._writer, self._place.release)
         self._writer.shutdown()
         self._reader.shutdown()
+
+    async def raise_floor(self, floor: datetime) -> int:
+        """Keep no event from before ``floor``; returns the seq after which none was accepted under an older one."""
+        self._raised = floor  # at once: what is queued from here on was judged by it
+        await self._write(lambda file: file.raise_floor(floor))
+        await self.append(())  # behind everything that was queued before
+        return self._place.file.last_seq if self._place.file else 0
 
     async def append(self, events: Sequence[UsageEvent]) -> Sequence[int]:
         """Keep the events; returns their seqs once they are on disk."""
@@ -199,7 +207,10 @@ class SqliteSpool:
 def _append(file: SpoolFile, group: Sequence[_Append]) -> int:
     """Write a group; returns its first seq."""
     events = [event for append in group for event in append.events]
-    file.append([event.canonical for event in events], newest_ms=max(trusted_ms(event.event_id) for event in events))
+    file.append(
+        [event.canonical for event in events],
+        newest_ms=max((trusted_ms(event.event_id) for event in events), default=0),
+    )
     return file.last_seq - len(events) + 1
 
 

@@ -122,8 +122,7 @@ WHERE batch_id = %(batch_id)s AND state = 'sending' AND fence = %(fence)s
 FOR UPDATE
 
 -- name: sync_events
-UPDATE usage_events SET state = 'synced'
-WHERE batch_id = %(batch_id)s AND state = 'sealed' AND event_id = ANY(%(event_ids)s)
+SELECT mark_usage_synced(%(batch_id)s, %(event_ids)s) AS synced
 
 -- name: bury_events
 -- %(deaths)s: JSON array of event_id, code, detail.
