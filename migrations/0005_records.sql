@@ -63,7 +63,7 @@ COMMENT ON COLUMN feature_entitlements.allowed IS 'The decision';
 COMMENT ON COLUMN feature_entitlements.reason IS 'Why: LICENSED, TRIAL, GRACE, KEPT, NOT_ENTITLED, EXPIRED, PACK_REQUIRED and so on (docs/api.md)';
 COMMENT ON COLUMN feature_entitlements.license_state IS 'State of the license then';
 COMMENT ON COLUMN feature_entitlements.license_reason IS 'Why it was in that state (docs/license-states.md)';
-COMMENT ON COLUMN feature_entitlements.source_pack IS 'Pack that it is allowed by; NULL: denied, or no pack sells it';
+COMMENT ON COLUMN feature_entitlements.source_pack IS 'Pack that it is allowed by; NULL: denied, kept without a license, or no pack sells it';
 COMMENT ON COLUMN feature_entitlements.would_allow IS 'Packs any one of which would turn a denial';
 COMMENT ON COLUMN feature_entitlements.quota_limit IS 'In the unit of the meter; -1: unlimited, 0: disabled, NULL: no quota';
 COMMENT ON COLUMN feature_entitlements.quota_used IS 'Used in the period, same unit';
@@ -145,9 +145,9 @@ COMMENT ON TABLE import_files IS 'Old SQLite files taken over, each written in t
 COMMENT ON COLUMN import_files.tenant_id IS 'Owner that the rows were imported for; opaque';
 COMMENT ON COLUMN import_files.device_id IS 'Box that they were imported for';
 COMMENT ON COLUMN import_files.file_name IS 'Name without its folder';
-COMMENT ON COLUMN import_files.sha256 IS 'SHA-256 of the file''s bytes';
+COMMENT ON COLUMN import_files.sha256 IS 'SHA-256 of the file''s bytes, and of those of its journal where one was beside it';
 COMMENT ON COLUMN import_files.bytes IS 'Size of the file';
-COMMENT ON COLUMN import_files.tables IS 'JSON object: for each old table its rows read, imported, known before and quarantined, and their checksum';
+COMMENT ON COLUMN import_files.tables IS 'JSON object: for each old table its rows read, imported, known before and quarantined, and the checksum of what is stored, in hex';
 COMMENT ON COLUMN import_files.agent_version IS 'Version that imported it';
 COMMENT ON COLUMN import_files.duration IS 'How long it took';
 COMMENT ON COLUMN import_files.imported_at IS 'Database clock';
@@ -158,14 +158,14 @@ CREATE TABLE import_quarantine (
     device_id     text        NOT NULL CHECK (device_id <> ''),
     file_name     text        NOT NULL CHECK (file_name <> ''),
     table_name    text        NOT NULL,
-    row_number    bigint      NOT NULL,
+    row_number    bigint,
     code          text        NOT NULL CHECK (code <> ''),
     detail        text        NOT NULL,
     content       bytea       NOT NULL,
     set_aside_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE UNIQUE INDEX import_quarantine_once ON import_quarantine (
-    tenant_id, device_id, file_name, table_name, row_number, sha256(content));
+    tenant_id, device_id, file_name, table_name, row_number, sha256(content)) NULLS NOT DISTINCT;
 
 COMMENT ON TABLE import_quarantine IS 'What an import could not take over: each row whole and with the reason, until a person decides';
 COMMENT ON COLUMN import_quarantine.quarantine_id IS 'Its own number';
@@ -173,8 +173,8 @@ COMMENT ON COLUMN import_quarantine.tenant_id IS 'Owner that it was imported for
 COMMENT ON COLUMN import_quarantine.device_id IS 'Box that it was imported for';
 COMMENT ON COLUMN import_quarantine.file_name IS 'Old SQLite file';
 COMMENT ON COLUMN import_quarantine.table_name IS 'Old table; empty: the file itself could not be read';
-COMMENT ON COLUMN import_quarantine.row_number IS 'rowid in the old table; 0: the table, or the file, as a whole';
-COMMENT ON COLUMN import_quarantine.code IS 'Reason, such as INVALID_JSON or TIME_OUT_OF_RANGE (docs/errors.md)';
+COMMENT ON COLUMN import_quarantine.row_number IS 'rowid in the old table; NULL: the table, or the file, as a whole';
+COMMENT ON COLUMN import_quarantine.code IS 'Reason, such as INVALID_JSON or TIME_OUT_OF_RANGE (docs/import-sqlite.md)';
 COMMENT ON COLUMN import_quarantine.detail IS 'In words';
 COMMENT ON COLUMN import_quarantine.content IS 'The row as JSON in UTF-8: an array of [column, SQLite type, value], blobs and text that is no UTF-8 in base64';
 COMMENT ON COLUMN import_quarantine.set_aside_at IS 'Database clock';

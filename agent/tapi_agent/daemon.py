@@ -103,6 +103,7 @@ def _tasks(agent: Agent) -> dict[str, Task]:
         "licensing": agent.licensing.run,
         "usage": agent.usage.delivery.run,
         "clock watch": lambda: agent.scheduler.watch_clock(lambda _step: agent.licensing.resumed()),
+        **agent.tasks,
         **{f"{name} watch": watch.run for name, watch in agent.watches.items()},
         **{f"{engine.name} engine": engine.supervise for engine in agent.stores.engines},
     }

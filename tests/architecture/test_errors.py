@@ -7,6 +7,7 @@ import re
 from itertools import chain
 from pathlib import Path
 
+from tapi_agent.domain.camera import SetupRefusal
 from tapi_agent.domain.delivery import TransportFailure
 from tapi_agent.domain.errors import TapiError
 from tapi_agent.domain.settlement import PauseReason
@@ -46,7 +47,7 @@ def codes() -> set[str]:
         for keyword in keywords
         if keyword.arg == "code" and isinstance(keyword.value, ast.Constant) and isinstance(keyword.value.value, str)
     }
-    return literal | set(chain(Refusal, DeadReason, PauseReason, TransportFailure))
+    return literal | set(chain(Refusal, SetupRefusal, DeadReason, PauseReason, TransportFailure))
 
 
 def test_every_error_is_documented() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tapi_agent.domain.ids import DeviceId, TenantId
     from tapi_agent.ports.plugins import PluginReport
+    from tapi_agent.services.cameras import Cameras
     from tapi_agent.services.connectivity import Connectivity
     from tapi_agent.services.delivery import Delivery
     from tapi_agent.services.entitlements import Entitlements
@@ -36,6 +37,7 @@ class Context:
     entitlements: Entitlements
     metering: Metering
     delivery: Delivery
+    cameras: Cameras
     connectivity: Connectivity
     heartbeat: Heartbeat
     clock: Timekeeper

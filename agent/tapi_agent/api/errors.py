@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 _STATUS_OF_CODE: Final = {
     "forbidden": HTTPStatus.FORBIDDEN,
+    "camera_unknown": HTTPStatus.NOT_FOUND,
+    "camera_elsewhere": HTTPStatus.CONFLICT,
+    "no_tenant": HTTPStatus.CONFLICT,
     "database_rejected": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Refusals that are not about what the request says; all others are 400."""
+"""Refusals that are not about what the body says; all others are 400."""
 _OF_HTTP_ITSELF: Final = {
     HTTPStatus.NOT_FOUND: ("unknown_route", "there is no such route", "docs/api.md lists them"),
     HTTPStatus.METHOD_NOT_ALLOWED: (

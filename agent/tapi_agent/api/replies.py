@@ -9,6 +9,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from starlette.responses import JSONResponse
 from typing_extensions import override
 
@@ -26,6 +27,14 @@ class Reply(JSONResponse):
     @override
     def render(self, content: Mapping[str, Any]) -> bytes:
         return _encoded({"schema": SCHEMA, **content})
+
+
+class ExactReply(Reply):
+    """A reply with JSON texts of applications in it (``orjson.Fragment``), taken over as they are."""
+
+    @override
+    def render(self, content: Mapping[str, Any]) -> bytes:
+        return orjson.dumps({"schema": SCHEMA, **content})
 
 
 class Problem(JSONResponse):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from pydantic_core import to_jsonable_python
 
 if TYPE_CHECKING:
@@ -11,11 +12,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tapi_agent.api.context import Context
+    from tapi_agent.domain.camera import CameraSetup
     from tapi_agent.domain.decision import Decision
     from tapi_agent.services.connectivity import DependencyReport
     from tapi_agent.services.delivery import Backlog, SyncReport
     from tapi_agent.services.licensing import DeviceLicense, LicenseView
     from tapi_agent.services.timekeeping import ClockReport
+
+_JSON_TEXTS: Final = frozenset({"metadata", "config", "settings"})
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON
@@ -60,6 +64,25 @@ def device_document(device: DeviceLicense) -> dict[str, Any]:
         "flags": sorted(device.flags),
         "cameras": {"total": sum(counts.values()), **counts},
     }
+
+
+def camera_document(setup: CameraSetup) -> dict[str, Any]:
+    """A camera with its components and zones, and in it the JSON of its application, digit by digit."""
+    document: dict[str, Any] = _with_json(plain(setup))
+    return document
+
+
+def _with_json(value: Any) -> Any:  # noqa: ANN401 - JSON
+    match value:
+        case dict():
+            return {
+                name: orjson.Fragment(member) if name in _JSON_TEXTS else _with_json(member)
+                for name, member in value.items()
+            }
+        case list():
+            return [_with_json(item) for item in value]
+        case _:
+            return value
 
 
 def dependency_document(name: str, dependency: DependencyReport) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from tapi_agent import telemetry
 from tapi_agent.adapters.files import FileEvidence, FileRoster
 from tapi_agent.adapters.postgres.licenses import PostgresEvidence, PostgresLicenseLog
 from tapi_agent.adapters.redis.evidence import RedisEvidence
@@ -14,8 +15,13 @@ from tapi_agent.adapters.signing import DeviceSealer
 from tapi_agent.api.app import create_app
 from tapi_agent.api.context import Context
 from tapi_agent.api.peer import level_table
+from tapi_agent.bootstrap.caching import caching
+from tapi_agent.bootstrap.cameras import cameras
 from tapi_agent.bootstrap.core import VERSION, Core, core
 from tapi_agent.bootstrap.doors import doors
+from tapi_agent.bootstrap.maintenance import maintenance_jobs
+from tapi_agent.bootstrap.neighbors import neighbors
+from tapi_agent.bootstrap.records import recorders
 from tapi_agent.bootstrap.stores import Stores, stores, watches
 from tapi_agent.bootstrap.usage import Usage, usage
 from tapi_agent.domain.errors import ConfigurationError
@@ -34,12 +40,15 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from tapi_agent.bootstrap.core import Tasks
+    from tapi_agent.services.cameras import Cameras
     from tapi_agent.services.delivery import Delivery
     from tapi_agent.services.health import StoreWatch
     from tapi_agent.settings import Settings
 
 _MARK_EVERY: Final = timedelta(seconds=30)
 _EVALUATE_EVERY: Final = timedelta(seconds=10)
+_COMPARE_CAMERAS: Final = timedelta(seconds=10)
 _LOOK_FOR_USAGE: Final = timedelta(seconds=15)
 
 
@@ -57,6 +66,7 @@ class Agent:
     plugins: PluginHost
     scheduler: JobScheduler
     watches: Mapping[str, StoreWatch]
+    tasks: Tasks
 
 
 def assemble(settings: Settings) -> Agent:
@@ -66,6 +76,8 @@ def assemble(settings: Settings) -> Agent:
     plugins = PluginHost(disabled=settings.plugins_disabled, timeout=settings.plugin_timeout)
     declarations = plugins.load()
     licensing = _licensing(settings, base, chosen, plugins)
+    cached = caching(base, chosen)
+    site = cameras(base, chosen, cached, licensing)
     metered = usage(settings, base, chosen, declarations.meters)
     heartbeat = _heartbeat(settings, base, licensing)
     entitlements = Entitlements(
@@ -75,6 +87,9 @@ def assemble(settings: Settings) -> Agent:
         monotonic=base.machine.monotonic,
         tiers=settings.mode_tiers,
     )
+    jobs = _jobs(settings, base, licensing, site, metered.delivery, heartbeat)
+    jobs += maintenance_jobs(settings, base, chosen, metered.spool)
+    telemetry.POSTGRES_POOL.watch(chosen.database.statistics)
     opened = doors(settings)
     context = Context(
         version=VERSION,
@@ -84,6 +99,7 @@ def assemble(settings: Settings) -> Agent:
         entitlements=entitlements,
         metering=metered.metering,
         delivery=metered.delivery,
+        cameras=site,
         connectivity=base.connectivity,
         heartbeat=heartbeat,
         clock=base.clock,
@@ -102,8 +118,12 @@ def assemble(settings: Settings) -> Agent:
         licensing=licensing,
         usage=metered,
         plugins=plugins,
-        scheduler=JobScheduler(_jobs(settings, base, licensing, metered.delivery, heartbeat), clock=base.machine),
+        scheduler=JobScheduler(jobs, clock=base.machine),
         watches=watches(chosen, base.connectivity),
+        tasks={
+            **recorders(settings, base, chosen, licensing, entitlements, heartbeat),
+            **neighbors(base, cached, licensing),
+        },
     )
 
 
@@ -157,13 +177,16 @@ def _heartbeat(settings: Settings, core: Core, licensing: Licensing) -> Heartbea
     )
 
 
-def _jobs(settings: Settings, core: Core, licensing: Licensing, delivery: Delivery, heartbeat: Heartbeat) -> list[Job]:
+def _jobs(
+    settings: Settings, core: Core, licensing: Licensing, site: Cameras, delivery: Delivery, heartbeat: Heartbeat
+) -> list[Job]:
     """The schedule. What waits for an event instead of a time is a task of the daemon."""
     look = min(_LOOK_FOR_USAGE, settings.usage_sync_interval / 4)
     jobs = [
         Job(name="license-evaluate", verb=licensing.reevaluate, interval=_EVALUATE_EVERY),
         Job(name="clock-mark", verb=core.clock.persist, interval=_MARK_EVERY),
         Job(name="billing-probe", verb=core.connectivity.probe_billing, interval=settings.connectivity_probe),
+        Job(name="camera-sync", verb=site.reconcile, interval=_COMPARE_CAMERAS),
         Job(name="usage-sync", verb=delivery.sync_if_due, interval=look),
     ]
     if settings.enable_heartbeat:

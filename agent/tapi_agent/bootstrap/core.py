@@ -19,8 +19,12 @@ from tapi_agent.services.connectivity import Connectivity
 from tapi_agent.services.timekeeping import Timekeeper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
     from tapi_agent.domain.ids import DeviceId
     from tapi_agent.settings import Settings
+
+    Tasks = Mapping[str, Callable[[], Coroutine[object, object, object]]]
 
 VERSION: Final = version("tapi-agent")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tapi_agent import resources
 from tapi_agent.adapters.engines import EmbeddedPostgres, EmbeddedValkey, Engine, EngineState
+from tapi_agent.adapters.postgres.maintenance import PostgresMaintenance
 from tapi_agent.adapters.postgres.migrator import Migrator
 from tapi_agent.adapters.postgres.pool import Database
 from tapi_agent.adapters.redis.cache import RedisCache
@@ -32,6 +33,7 @@ class Stores:
 
     database: Database
     migrator: Migrator
+    upkeep: PostgresMaintenance
     cache: RedisCache
     postgres: Engine | None
     valkey: Engine | None
@@ -51,11 +53,11 @@ def stores(settings: Settings) -> Stores:
         else EmbeddedValkey(settings.tapi_state_dir, max_memory_mb=settings.redis_max_memory_mb)
     )
     dsn = _first(settings.postgres_conninfo, postgres.dsn if postgres else None)
+    database = Database(dsn=dsn, size=settings.postgres_pool_size, connect_timeout=settings.postgres_connection_timeout)
     return Stores(
-        database=Database(
-            dsn=dsn, size=settings.postgres_pool_size, connect_timeout=settings.postgres_connection_timeout
-        ),
+        database=database,
         migrator=Migrator(dsn=dsn, directory=resources.directory("migrations"), agent_version=VERSION),
+        upkeep=PostgresMaintenance(dsn=dsn, database=database),
         cache=RedisCache(
             url=_first(settings.redis_location, valkey.url if valkey else None),
             timeout=settings.redis_connection_timeout,

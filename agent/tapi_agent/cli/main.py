@@ -45,11 +45,13 @@ PLACES: Final = {
     "check": Place("check", "check", _ASK),
     "entitlements": Place("check", "entitlements", _ASK),
     "usage": Place("usage", "app", _ASK),
+    "cameras": Place("cameras", "app", _ASK),
     "plugins": Place("plugins", "app", _ASK),
     "run": Place("run", "run", _OPERATE),
     "demo": Place("demo", "demo", _OPERATE),
     "sandbox": Place("sandbox", "sandbox", _OPERATE),
     "migrate": Place("migrate", "app", _OPERATE),
+    "import-sqlite": Place("import_sqlite", "import_sqlite", _OPERATE),
     "config": Place("config", "app", _OPERATE),
     "version": Place("version", "version", _OPERATE),
 }

@@ -48,8 +48,7 @@ class AgentClient:
 
     def validate(self, camera: str, *, wait: float = 0) -> dict[str, Any]:
         """A camera's license; ``wait`` up to 5 s for a fresh word of the billing service."""
-        camera_id = quote(camera, safe="", errors="surrogateescape")
-        return self._connection.call("POST", f"/api/v1/license/validate/{camera_id}" + _query(wait=wait), patience=wait)
+        return self._connection.call("POST", _path("license/validate", camera) + _query(wait=wait), patience=wait)
 
     def heartbeat(self) -> dict[str, Any]:
         """Tell the billing service now that this device is alive."""
@@ -105,6 +104,26 @@ class AgentClient:
         """Drain, seal and send now."""
         return self._connection.call("POST", "/api/v1/usage/flush", patience=_LONG)
 
+    def cameras(self, device: str | None = None) -> dict[str, Any]:
+        """Every camera of the tenant, or of one device, with its components and zones."""
+        return self._connection.call("GET", "/api/v1/cameras" + _query(device=device))
+
+    def camera(self, camera: str) -> dict[str, Any]:
+        """One camera."""
+        return self._connection.call("GET", _path("cameras", camera))
+
+    def put_camera(self, setup: Mapping[str, object]) -> dict[str, Any]:
+        """Make a camera, or put this in the place of what was known of it; returns it as it is kept."""
+        return self._connection.call("POST", "/api/v1/cameras", setup)
+
+    def patch_camera(self, camera: str, members: Mapping[str, object]) -> dict[str, Any]:
+        """Replace these members of a camera, each whole; returns it as it is now."""
+        return self._connection.call("PATCH", _path("cameras", camera), members)
+
+    def delete_camera(self, camera: str, device: str | None = None) -> dict[str, Any]:
+        """Forget a camera of this device, or of ``device``, which is gone. What it has seen stays."""
+        return self._connection.call("DELETE", _path("cameras", camera) + _query(device=device))
+
     def plugins(self) -> dict[str, Any]:
         """What is loaded, what is disabled and why."""
         return self._connection.call("GET", "/api/v1/plugins")
@@ -127,6 +146,10 @@ def _fixed(event: Mapping[str, object]) -> dict[str, object]:
             fix="fix key and time when the event happens, and use both again whenever it is sent",
         )
     return given
+
+
+def _path(room: str, camera: str) -> str:
+    return f"/api/v1/{room}/{quote(camera, safe='', errors='surrogateescape')}"
 
 
 def _query(**given: object) -> str:

@@ -67,8 +67,9 @@ class QuotaFigures:
 class Decision:
     """May ``feature`` be used, and why.
 
-    ``license_reason`` is why the license is in ``state``. ``packs`` are slugs any one of which would turn the denial;
-    ``warning`` comes with a permission that may end, ``fix`` with a denial. Shared by all who hold the same.
+    ``license_reason`` is why the license is in ``state``. ``source_pack`` is the slug of the pack that allows it,
+    ``None`` when it needs none. ``packs`` are slugs any one of which would turn the denial; ``warning`` comes with a
+    permission that may end, ``fix`` with a denial. Shared by all who hold the same.
     """
 
     feature: str
@@ -79,6 +80,7 @@ class Decision:
     quota: QuotaFigures | None = None
     warning: str | None = None
     fix: str | None = None
+    source_pack: str | None = None
     packs: tuple[str, ...] = ()
     generation: int
     freshness: Freshness

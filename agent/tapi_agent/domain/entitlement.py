@@ -6,6 +6,7 @@ Owns the order of the rules. What somebody holds is ``domain.holder``; caches an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tapi_agent.domain.decision import Decision, DecisionReason
@@ -29,7 +30,7 @@ def decide(key: str, catalog: Catalog, holder: Holder) -> Decision:
         return _decision(key, DecisionReason.FEATURE_UNKNOWN, holder, fix=_FIXES[DecisionReason.FEATURE_UNKNOWN])
     refusal = _refusal(feature, catalog, holder)
     if refusal is None or Flag.BYPASSED in holder.standing.flags:
-        return _permission(key, _ground(holder), holder)
+        return replace(_permission(key, _ground(holder), holder), source_pack=_source(feature, catalog, holder))
     if refusal in _ENDS_OF_LICENSE and feature.on_expired is OnExpired.KEEP:
         return _permission(key, DecisionReason.KEPT, holder)
     return _denial(feature, refusal, catalog, holder)
@@ -73,12 +74,20 @@ def _mode(feature: Feature, _catalog: Catalog, holder: Holder) -> DecisionReason
 
 
 def _pack(feature: Feature, catalog: Catalog, holder: Holder) -> DecisionReason | None:
-    if feature.min_tier is not None and feature.requires_pack is None:
+    if not _is_sold(feature) or _source(feature, catalog, holder):
         return None
-    offering = catalog.offering(feature)
-    if not holder.packs.isdisjoint(offering):
-        return None
-    return DecisionReason.PACK_REQUIRED if offering else DecisionReason.NOT_ENTITLED
+    return DecisionReason.PACK_REQUIRED if catalog.offering(feature) else DecisionReason.NOT_ENTITLED
+
+
+def _is_sold(feature: Feature) -> bool:
+    """Whether it comes by a pack: a component comes with the license's tier, unless it names one."""
+    return feature.min_tier is None or feature.requires_pack is not None
+
+
+def _source(feature: Feature, catalog: Catalog, holder: Holder) -> str | None:
+    """The pack that brings it: the first in the catalog's order that the holder has."""
+    packs = catalog.offering(feature) if _is_sold(feature) else ()
+    return next((slug for slug in packs if slug in holder.packs), None)
 
 
 RULES: tuple[Callable[[Feature, Catalog, Holder], DecisionReason | None], ...] = (

@@ -95,6 +95,11 @@ def is_stale(word: Word, known: Evidence | None) -> bool:
     return known is not None and word.sequence is not None and word.sequence < known.sequence
 
 
+def is_news(evidence: Evidence, known: Evidence) -> bool:
+    """Whether a newer word says anything else than what was known, beyond the same once more."""
+    return _content(evidence) != _content(known)
+
+
 def camera_limit(tenant: Evidence | None, cameras: Iterable[Evidence]) -> int | None:
     """How many cameras may work; ``None`` is unlimited.
 
@@ -124,3 +129,9 @@ def _denial(word: Word, until: datetime | None, now: datetime) -> Reason | None:
 
 def _rank(evidence: Evidence) -> tuple[bool, int, datetime]:
     return evidence.signed, evidence.sequence if evidence.signed else 0, evidence.verified_at
+
+
+def _content(evidence: Evidence) -> tuple[object, ...]:
+    packs = frozenset(evidence.packs)  # a service may name them in any order
+    until = evidence.valid_until
+    return evidence.mode, evidence.status, evidence.denied, packs, until, evidence.cameras_allowed

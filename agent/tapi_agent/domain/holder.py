@@ -49,6 +49,11 @@ class Holder:
         """Whether a license stands behind it."""
         return self.standing.state is not LicenseState.EXPIRED
 
+    def timeless(self) -> Holder:
+        """Without when it was heard and how long it lasts: those who are equal then are decided about alike."""
+        standing = replace(self.standing, next_transition=None)
+        return replace(self, standing=standing, until=NEVER, freshness=Freshness(), generation=0)
+
     def sharing(self, tenant: Holder, catalog: Catalog) -> Holder:
         """With what was sold to the tenant as a whole, while that license lasts. A camera's packs are its own."""
         shared = {slug for slug in tenant.packs if catalog.packs[slug].scope is Scope.TENANT}

@@ -1,7 +1,8 @@
-"""An event's metadata as canonical JSON: names sorted, numbers exact, nothing that a store or a service would choke on.
+"""An application's JSON objects as canonical text: names sorted, numbers exact, nothing that a store would choke on.
 
 Our own encoder: the standard one cannot write a ``Decimal``, and would hand a lone surrogate or 1e400 on to PostgreSQL
-and the billing service, where one such event holds up a whole batch.
+and the billing service, where one such event holds up a whole batch. Called for an event's metadata, and for what an
+application keeps with a camera.
 """
 
 from __future__ import annotations
@@ -24,18 +25,24 @@ _DOUBLE_EXPONENT: Final = 307
 
 
 def encode_metadata(value: object) -> str:
-    """A JSON object of at most 32 KiB and 8 levels as text; ``InvalidInputError`` names the place that is wrong."""
+    """An event's metadata, at most 32 KiB and 8 levels, as text. Raises as ``encode_object``."""
+    return encode_object(value, _POINTER, max_bytes=MAX_BYTES, max_depth=MAX_DEPTH)
+
+
+def encode_object(value: object, pointer: str, *, max_bytes: int, max_depth: int) -> str:
+    """The JSON object that was found at ``pointer`` as text; ``InvalidInputError`` names the place that is wrong."""
+    name = pointer.rpartition("/")[2]
     if not isinstance(value, Mapping):
-        raise _invalid("metadata must be a JSON object", Refusal.WRONG_TYPE, _POINTER)
+        raise _invalid(f"{name} must be a JSON object", Refusal.WRONG_TYPE, pointer)
     if not value:
         return "{}"
-    text = _object(value, _POINTER, 1)
-    if len(text.encode()) > MAX_BYTES:
-        raise _invalid(f"metadata is longer than {MAX_BYTES} bytes", Refusal.TOO_LONG, _POINTER)
+    text = _object(value, pointer, max_depth)
+    if len(text.encode()) > max_bytes:
+        raise _invalid(f"{name} is longer than {max_bytes} bytes", Refusal.TOO_LONG, pointer)
     return text
 
 
-def _value(value: object, pointer: str, depth: int) -> str:
+def _value(value: object, pointer: str, levels: int) -> str:
     match value:
         case str():
             return _text(value, pointer)
@@ -44,22 +51,23 @@ def _value(value: object, pointer: str, depth: int) -> str:
         case int() | float() | Decimal():
             return _number(value, pointer)
         case Mapping():
-            return _object(value, pointer, depth + 1)
+            return _object(value, pointer, levels - 1)
         case list() | tuple():
-            return _array(value, pointer, depth + 1)
+            return _array(value, pointer, levels - 1)
         case _:
             raise _invalid(f"{type(value).__name__} is not JSON", Refusal.WRONG_TYPE, pointer)
 
 
-def _object(value: Mapping[object, object], pointer: str, depth: int) -> str:
-    _check_depth(depth, pointer)
+def _object(value: Mapping[object, object], pointer: str, levels: int) -> str:
+    """``levels`` is how many more there may be, this one included."""
+    _check_depth(levels, pointer)
     members = {_name(name, pointer): member for name, member in value.items()}
-    return "{" + ",".join(_member(name, members[name], pointer, depth) for name in sorted(members)) + "}"
+    return "{" + ",".join(_member(name, members[name], pointer, levels) for name in sorted(members)) + "}"
 
 
-def _member(name: str, value: object, pointer: str, depth: int) -> str:
+def _member(name: str, value: object, pointer: str, levels: int) -> str:
     place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
-    return f"{_text(name, place)}:{_value(value, place, depth)}"
+    return f"{_text(name, place)}:{_value(value, place, levels)}"
 
 
 def _name(name: object, pointer: str) -> str:
@@ -68,9 +76,9 @@ def _name(name: object, pointer: str) -> str:
     raise _invalid(f"a name must be text, not {type(name).__name__}", Refusal.WRONG_TYPE, pointer)
 
 
-def _array(value: list[object] | tuple[object, ...], pointer: str, depth: int) -> str:
-    _check_depth(depth, pointer)
-    return "[" + ",".join(_value(item, f"{pointer}/{index}", depth) for index, item in enumerate(value)) + "]"
+def _array(value: list[object] | tuple[object, ...], pointer: str, levels: int) -> str:
+    _check_depth(levels, pointer)
+    return "[" + ",".join(_value(item, f"{pointer}/{index}", levels) for index, item in enumerate(value)) + "]"
 
 
 def _text(text: str, pointer: str) -> str:
@@ -104,9 +112,9 @@ def _fits_double(number: float | Decimal) -> bool:
             return number.is_finite() and abs(number.adjusted()) <= _DOUBLE_EXPONENT
 
 
-def _check_depth(depth: int, pointer: str) -> None:
-    if depth > MAX_DEPTH:
-        raise _invalid(f"metadata is nested deeper than {MAX_DEPTH} levels", Refusal.TOO_DEEP, pointer)
+def _check_depth(levels: int, pointer: str) -> None:
+    if levels < 1:
+        raise _invalid("it is nested too deeply from here on", Refusal.TOO_DEEP, pointer)
 
 
 def _invalid(message: str, code: Refusal, pointer: str) -> InvalidInputError:

@@ -10,7 +10,7 @@ Every call but ``send_usage`` raises
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LicenseReply:
-    """POST /licenses/validate, parsed. ``packs`` as the service named them; a year ≤ 1970 has become no date."""
+    """POST /licenses/validate, parsed. ``packs`` as the service named them; a year ≤ 1970 has become no date.
+
+    ``raw`` is the JSON text as it came, for people; empty when it is too long to be kept.
+    """
 
     is_valid: bool
     mode: LicenseMode
@@ -36,7 +39,7 @@ class LicenseReply:
     status: LicenseStatus | None = None
     sequence: int | None = None
     server_time: datetime | None = None
-    raw: Mapping[str, object] = field(default_factory=dict)
+    raw: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

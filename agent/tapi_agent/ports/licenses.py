@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tapi_agent.domain.events import LicenseChanged
+    from tapi_agent.domain.ids import CameraId
     from tapi_agent.domain.license import Camera, Evidence, Subject
 
 
@@ -21,6 +23,15 @@ class EvidenceSealer(Protocol):
     def unseal(self, sealed: str) -> Evidence:
         """The evidence; raises ``IntegrityError`` when digest or form is wrong."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedEvidence:
+    """Evidence on its way into a tier; ``raw`` is the reply it was made of, as it came, while it is still at hand."""
+
+    evidence: Evidence
+    sealed: str
+    raw: str = ""
 
 
 class EvidenceTier(Protocol):
@@ -44,11 +55,20 @@ class EvidenceTier(Protocol):
         ...
 
 
+@runtime_checkable
+class BulkTier(EvidenceTier, Protocol):
+    """A tier that takes evidence on many subjects in one go: hundreds of cameras cost one round trip."""
+
+    async def save_many(self, words: Sequence[SealedEvidence]) -> None:
+        """Keep all of it, or none, as ``save`` does; one word a subject."""
+        ...
+
+
 class Roster(Protocol):
     """The cameras of this device, kept locally: who came first, and the last edge of each that is written down."""
 
-    async def load(self) -> Sequence[Camera]:
-        """All cameras; none when there is no roster yet. ``UnavailableError`` when it cannot be read."""
+    async def load(self) -> Sequence[Camera] | None:
+        """All cameras; ``None`` when there is no roster yet. ``UnavailableError`` when it cannot be read."""
         ...
 
     async def save(self, cameras: Sequence[Camera]) -> None:
@@ -69,4 +89,8 @@ class LicenseLog(Protocol):
 
     async def mark_published(self, changes: Sequence[LicenseChanged]) -> None:
         """The edges have reached every listener."""
+        ...
+
+    async def history(self, camera_id: CameraId, *, limit: int) -> Sequence[LicenseChanged]:
+        """The newest edges of one camera of this device, newest first; at most ``limit``."""
         ...

@@ -49,6 +49,13 @@ class Spool(Protocol):
         """The oldest instant of which events are kept; it only rises."""
         ...
 
+    async def raise_floor(self, floor: datetime) -> int:
+        """Keep no event from before ``floor`` from now on, durably; a floor that is higher already stays.
+
+        Returns the seq after which no event was accepted under an older floor.
+        """
+        ...
+
     async def append(self, events: Sequence[UsageEvent]) -> Sequence[int]:
         """Keep the events; returns their seqs once they are on disk. All or none, but for a call that is cancelled."""
         ...
@@ -235,8 +242,34 @@ class Doubts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRound:
+    """One round of sending: how long it took, how many events it delivered, what ended it early (empty: nothing)."""
+
+    took: timedelta
+    synced: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncStatus:
+    """All rounds so far, over all agents of the database, and how the last one went; times by the database's clock.
+
+    ``errors`` are rounds that ended early, ``last_error`` is what ended the last one (empty: nothing).
+    """
+
+    attempts: int
+    errors: int
+    events_synced: int
+    last_attempt_at: datetime | None
+    last_success_at: datetime | None
+    last_duration: timedelta | None
+    total_duration: timedelta
+    last_error: str
+
+
 class Memory(Protocol):
-    """What has been learned of billing services, by their address."""
+    """What has been learned of billing services, by their address, and how sending to each has gone."""
 
     async def recall(self, service: str) -> ServiceMemory:
         """What is known of a service; of a new one, nothing."""
@@ -244,4 +277,12 @@ class Memory(Protocol):
 
     async def remember(self, service: str, memory: ServiceMemory) -> None:
         """Keep it in place of what was known before."""
+        ...
+
+    async def note(self, service: str, done: SyncRound) -> None:
+        """Add a round of sending; nothing for an empty ``service``."""
+        ...
+
+    async def status(self, service: str) -> SyncStatus | None:
+        """How sending has gone so far; ``None`` before the first round or word."""
         ...

@@ -90,8 +90,7 @@ class Entitlements:
 
     def check(self, feature: str, camera_id: CameraId | None = None) -> Decision:
         """May ``feature`` be used by a camera, or without one by the tenant. Equal questions share one decision."""
-        if self._monotonic() >= self._look_at or self._licensing.generation != self._table.generation:
-            self._look()
+        self._keep_up()
         self._checks += 1
         row = self._table.rows.get(camera_id or TENANT)
         if row is None:
@@ -102,10 +101,23 @@ class Entitlements:
         """The decision on every feature of the catalog."""
         return [self.check(feature, camera_id) for feature in self._catalog.features]
 
+    def holder(self, camera_id: CameraId) -> Holder:
+        """What a camera, or the tenant, holds right now: all that the decisions about it are made of."""
+        self._keep_up()
+        return self._holder(camera_id)
+
+    def decisions(self, holder: Holder) -> Sequence[Decision]:
+        """The decision on every feature of the catalog, for all who hold this; none is kept."""
+        return [decide(feature, self._catalog, holder) for feature in self._catalog.features]
+
     def unknown_packs(self) -> frozenset[str]:
         """Packs that evidence names and no plugin knows: they grant nothing until one does."""
         words = (self._licensing.view(camera_id).evidence for camera_id in (TENANT, *self._licensing.cameras()))
         return self._catalog.resolve(name for word in words if word for name in word.packs)[1]
+
+    def _keep_up(self) -> None:
+        if self._monotonic() >= self._look_at or self._licensing.generation != self._table.generation:
+            self._look()
 
     def _look(self) -> None:
         """Look at the trusted clock; start anew when a new word, a passed deadline or a clock set back demands it."""

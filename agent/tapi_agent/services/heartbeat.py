@@ -42,6 +42,11 @@ class Heartbeat:
         self._interval = interval
         self._entropy = entropy
         self._failures = 0
+        self._listeners: list[Callable[[timedelta], None]] = []
+
+    def on_answer(self, callback: Callable[[timedelta], None]) -> None:
+        """Call ``callback`` whenever the service has answered, with the time until the next one is due."""
+        self._listeners.append(callback)
 
     async def beat(self) -> timedelta:
         """Beat once; returns how long to wait for the next one, 60 s to 24 h. After silence: a jittered backoff."""
@@ -55,7 +60,10 @@ class Heartbeat:
             wish = reply.next_heartbeat
         self._failures = 0
         self._connectivity.succeeded(BILLING)
-        return _clamped(wish or self._interval)
+        wait = _clamped(wish or self._interval)
+        for listener in self._listeners:
+            listener(wait)
+        return wait
 
     def _backoff(self, error: UnavailableError) -> timedelta:
         self._failures += 1

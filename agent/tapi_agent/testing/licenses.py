@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tapi_agent.domain.events import LicenseChanged
+    from tapi_agent.domain.ids import CameraId
     from tapi_agent.domain.license import Camera, Evidence, Subject
     from tapi_agent.domain.trusted_time import Mark
 
@@ -57,9 +58,9 @@ class MemoryRoster(Switch):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cameras: Sequence[Camera] = ()
+        self.cameras: Sequence[Camera] | None = None
 
-    async def load(self) -> Sequence[Camera]:
+    async def load(self) -> Sequence[Camera] | None:
         """All cameras kept."""
         self.check()
         return self.cameras
@@ -93,6 +94,12 @@ class MemoryLicenseLog(Switch):
         """Mark them."""
         self.check()
         self.published.update(change.edge_id for change in changes)
+
+    async def history(self, camera_id: CameraId, *, limit: int) -> Sequence[LicenseChanged]:
+        """The newest edges of a camera."""
+        self.check()
+        edges = [change for change in reversed(self.edges.values()) if change.subject.camera_id == camera_id]
+        return sorted(edges, key=lambda change: change.at, reverse=True)[:limit]
 
 
 class MemoryMark(Switch):

@@ -17,6 +17,7 @@ from tapi_agent.adapters.redis.evidence import RedisEvidence
 from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import Evidence, LicenseMode, Reason, Subject
+from tapi_agent.ports.licenses import BulkTier, SealedEvidence
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.clock import FakeClock
 from tapi_agent.testing.licenses import MemoryEvidence, MemoryMark
@@ -139,3 +140,35 @@ async def test_down_is_unavailable_never_a_miss(down: EvidenceTier) -> None:
         await down.load_all()
     with pytest.raises(UnavailableError):
         await down.save(word("gate"), "sealed")
+
+
+def sealed(*cameras: str, text: str = "sealed") -> list[SealedEvidence]:
+    return [SealedEvidence(evidence=word(camera), sealed=f"{text} {camera}", raw="{}") for camera in cameras]
+
+
+@pytest.fixture(params=["file", "postgres"])
+async def bulk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BulkTier]:
+    """A tier that takes many at once."""
+    opening = file(tmp_path / "evidence.json")
+    if request.param == "postgres":
+        opening = postgres(request.getfixturevalue("database_dsn"))
+    async with opening as tier:
+        assert isinstance(tier, BulkTier)
+        yield tier
+
+
+async def test_many_are_kept_at_once(bulk: BulkTier) -> None:
+    await bulk.save_many(sealed("yard", TENANT, "gate"))
+    assert sorted(await bulk.load_all()) == ["sealed ", "sealed gate", "sealed yard"]
+    assert await bulk.load(word("gate").subject) == "sealed gate"
+
+
+async def test_among_many_some_may_be_kept_already(bulk: BulkTier) -> None:
+    await bulk.save_many(sealed("gate", "yard"))
+    await bulk.save_many(sealed("hall", "gate", text="again"))
+    assert sorted(await bulk.load_all()) == ["again gate", "again hall", "sealed yard"]
+
+
+async def test_none_is_many_too(bulk: BulkTier) -> None:
+    await bulk.save_many([])
+    assert list(await bulk.load_all()) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -76,3 +76,23 @@ async def test_nothing_is_nothing(log: LicenseLog) -> None:
     await log.append([])
     await log.mark_published([])
     assert list(await log.unpublished()) == []
+
+
+def edge(number: int, camera: str = "gate", *, seconds: int | None = None) -> LicenseChanged:
+    subject = Subject(**OWNER, camera_id=CameraId(camera))
+    at = EDGES[0].at + timedelta(seconds=number if seconds is None else seconds)
+    return replace(EDGES[0], edge_id=UUID(int=number), subject=subject, at=at)
+
+
+async def test_the_history_of_a_camera_begins_with_the_newest(log: LicenseLog) -> None:
+    await log.append([edge(1), edge(2, "yard"), edge(3), edge(4)])
+    await log.mark_published([edge(3)])
+    assert list(await log.history(CameraId("gate"), limit=10)) == [edge(4), edge(3), edge(1)]
+    assert list(await log.history(CameraId("gate"), limit=2)) == [edge(4), edge(3)]
+    assert list(await log.history(CameraId("nobody"), limit=2)) == []
+
+
+async def test_of_edges_at_the_same_instant_the_one_written_last_is_the_newest(log: LicenseLog) -> None:
+    edges = [edge(number, seconds=0) for number in (7, 3, 5)]
+    await log.append(edges)
+    assert list(await log.history(CameraId("gate"), limit=3)) == edges[::-1]

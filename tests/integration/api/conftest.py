@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import httpx
 import pytest
 
+from tapi_agent.adapters.postgres.cameras import PostgresCameras
 from tapi_agent.adapters.postgres.pool import Database
 from tapi_agent.adapters.postgres.usage import PostgresLedger
 from tapi_agent.adapters.postgres.usage_batches import PostgresBatches
@@ -36,6 +37,7 @@ from tapi_agent.domain.features import Tier
 from tapi_agent.domain.ids import TENANT, DeviceId, TenantId
 from tapi_agent.domain.license import LicenseMode, Subject
 from tapi_agent.plugin.host import PluginHost
+from tapi_agent.services.cameras import Cameras
 from tapi_agent.services.connectivity import POSTGRES, Connectivity
 from tapi_agent.services.delivery import Delivery, DeliveryTerms, UsageStores
 from tapi_agent.services.entitlements import Entitlements
@@ -173,6 +175,12 @@ async def agent_in(
             entropy=os.urandom,
             device_id=DEVICE,
             terms=DeliveryTerms(service="http://billing.example/api/v1"),
+        ),
+        cameras=Cameras(
+            store=PostgresCameras(database=database, device_id=DEVICE, tenant_id=ACME),
+            licensing=licensing,
+            clock=clock,
+            tenant=Subject(device_id=DEVICE, tenant_id=ACME, camera_id=TENANT),
         ),
         connectivity=connectivity,
         heartbeat=Heartbeat(

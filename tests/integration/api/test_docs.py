@@ -68,6 +68,8 @@ def test_every_example_has_the_fields_of_a_real_reply(full: LiveAgent, method: s
     with full.http() as http:
         http.post("/api/v1/license/validate/gate?wait=5")
         http.post("/api/v1/usage/events", json={"event_type": "api_call", "quantity": 1})
+        if path.endswith("cameras/{camera_id}"):
+            http.post("/api/v1/cameras", json=example(SECTIONS["POST", "/api/v1/cameras"], "Request"))
         reply = http.request(method, path.format(camera_id="gate"), json=example(section, "Request"))
     assert reply.status_code == 200
     shown, real = fields(example(section, "Reply")), fields(reply.json())
@@ -76,4 +78,4 @@ def test_every_example_has_the_fields_of_a_real_reply(full: LiveAgent, method: s
 
 def test_every_status_of_the_table_is_one_we_send() -> None:
     listed = {int(status) for status in re.findall(r"^\| (\d{3}) \|", PAGE, re.MULTILINE)}
-    assert listed == {400, 401, 403, 404, 405, 408, 413, 431, 500, 503}
+    assert listed == {400, 401, 403, 404, 405, 408, 409, 413, 431, 500, 503}

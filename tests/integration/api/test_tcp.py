@@ -77,6 +77,7 @@ def test_a_page_of_this_machine_may_ask_and_read(opened: httpx.Client) -> None:
     may = opened.options("/api/v1/check", headers=PREFLIGHT)
     assert (may.status_code, may.content) == (204, b"")
     assert may.headers["access-control-allow-origin"] == PAGE
+    assert may.headers["access-control-allow-methods"] == "GET, POST, PATCH, DELETE"
     assert may.headers["access-control-allow-headers"] == "Authorization, Content-Type"
     reply = opened.post(
         "/api/v1/check", headers={**BEARER, "Origin": PAGE, "Referer": f"{PAGE}/x"}, json={"feature": "a.b"}

@@ -430,3 +430,10 @@ async def test_an_exchange_ends_when_the_client_is_closed(serve: Any, billing_at
     await billing.close()
     reply = await asyncio.wait_for(sending, 5)
     assert (reply.failure, reply.written) == (TransportFailure.RESET, True)
+
+
+async def test_a_license_comes_with_the_reply_as_it_came_but_for_the_key(serve: Any, billing_at: Any) -> None:
+    body = b'{ "is_valid": true, "license_mode":"base", "n": 1.50, "echo": "Bearer ' + KEY.encode() + b'" }'
+    served = await serve(script(http(200, body)))
+    reply = await billing_at(served.url).validate(SUBJECT)
+    assert reply.raw == '{ "is_valid": true, "license_mode":"base", "n": 1.50, "echo": "Bearer ***" }'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
@@ -14,12 +14,14 @@ from tapi_agent.adapters.postgres.pool import Database
 from tapi_agent.domain.errors import RejectedError, UnavailableError
 from tapi_agent.domain.events import LicenseChanged
 from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
-from tapi_agent.domain.license import Evidence, LicenseMode, LicenseState, LicenseStatus, Reason, Subject
+from tapi_agent.domain.license import Durations, Evidence, LicenseMode, LicenseState, LicenseStatus, Reason, Subject
+from tapi_agent.ports.licenses import SealedEvidence
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.clock import START, FakeClock
 from tapi_agent.testing.licenses import MemoryMark
 
 HOUR = timedelta(hours=1)
+LAST = datetime(9000, 1, 1, tzinfo=UTC)
 BOX = {"device_id": DeviceId("box"), "tenant_id": TenantId("acme")}
 SUBJECT = Subject(**BOX, camera_id=CameraId("gate"))
 WORD = Evidence(subject=SUBJECT, mode=LicenseMode.BASE, verified_at=START - HOUR)
@@ -87,6 +89,91 @@ async def test_the_columns_say_what_the_evidence_says(tier, database_dsn: str) -
         "cameras_allowed": 2,
     }
     assert (row["packs"], row["sequence"], row["denied"]) == (["Advanced Analytics", "retail"], 2**40, "SUSPENDED")
+
+
+def row(dsn: str) -> dict:
+    with psycopg.connect(dsn, row_factory=psycopg.rows.dict_row) as connection:
+        (only,) = connection.execute("SELECT *, raw_reply::text AS raw FROM camera_licenses").fetchall()
+    return only
+
+
+@pytest.mark.parametrize(("signed", "source"), [(False, "service"), (True, "lease")])
+async def test_a_row_says_what_its_word_came_by(tier, database_dsn: str, signed: bool, source: str) -> None:  # noqa: FBT001 - a table
+    await tier.save(replace(WORD, signed=signed), "sealed")
+    assert row(database_dsn)["source"] == source
+
+
+@pytest.mark.parametrize(
+    ("until", "ends"),
+    [(None, None), (START, START + timedelta(days=3)), (LAST, LAST + timedelta(days=3))],
+    ids=["no end", "an end", "the last end there is"],
+)
+async def test_a_row_says_when_the_grace_ends(tier, database_dsn: str, until, ends) -> None:
+    durations = Durations(license_grace=timedelta(days=3))
+    await tier.save(replace(WORD, valid_until=until, durations=durations), "sealed")
+    assert row(database_dsn)["grace_ends_at"] == ends
+    await tier.save(replace(WORD, valid_until=START, durations=durations), "sealed")
+    assert row(database_dsn)["grace_ends_at"] == START + timedelta(days=3)
+
+
+async def test_a_row_says_when_a_trial_or_a_subscription_ends(tier, database_dsn: str) -> None:
+    await tier.save(replace(WORD, mode=LicenseMode.TRIAL, not_before=START, valid_until=START + HOUR), "sealed")
+    trial = row(database_dsn)
+    assert (trial["trial_started_at"], trial["trial_ends_at"]) == (START, START + HOUR)
+    assert (trial["subscription_started_at"], trial["subscription_ends_at"]) == (None, None)
+    await tier.save(replace(WORD, mode=LicenseMode.ENTERPRISE, valid_until=START + HOUR), "sealed")
+    bought = row(database_dsn)
+    assert (bought["trial_ends_at"], bought["subscription_ends_at"]) == (None, START + HOUR)
+
+
+def sealed(evidence: Evidence = WORD, raw: str = "", text: str = "sealed") -> SealedEvidence:
+    return SealedEvidence(evidence=evidence, sealed=text, raw=raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        ('{"is_valid" : true,\n "x": 1.50}', '{"is_valid" : true,\n "x": 1.50}'),
+        ('{"a": "\\u0000 Tür \u2028"}', '{"a": "\\u0000 Tür \u2028"}'),
+        ("", None),
+        ('{"a": NaN}', None),
+        ('\ufeff{"a": 1}', None),
+        ('{"a": "\\ud800"}', None),
+        ("{\0}", None),
+        ("[" * 5000, None),
+        ("[" * 5000 + "]" * 5000, None),
+    ],
+    ids=["as it came", "escapes", "none", "NaN", "byte order mark", "half a pair", "NUL", "broken", "too deep"],
+)
+async def test_the_reply_is_kept_beside_the_evidence_and_never_at_its_cost(tier, database_dsn, raw, kept) -> None:
+    await tier.save_many([sealed(raw=raw)])
+    assert row(database_dsn)["raw"] == kept
+    assert await tier.load(SUBJECT) == "sealed"
+
+
+async def test_the_same_word_again_does_not_lose_its_reply_and_a_later_one_does_not_take_it_over(
+    tier, database_dsn
+) -> None:
+    await tier.save_many([sealed(raw='{"a": 1}')])
+    await tier.save_many([sealed()])
+    assert row(database_dsn)["raw"] == '{"a": 1}'
+    await tier.save_many([sealed(raw='{"a": 2}')])
+    assert row(database_dsn)["raw"] == '{"a": 2}'
+    await tier.save_many([sealed(replace(WORD, verified_at=START))])
+    assert row(database_dsn)["raw"] is None
+
+
+async def test_of_many_those_that_are_older_are_not_kept(tier) -> None:
+    words = [replace(WORD, subject=replace(SUBJECT, camera_id=CameraId(f"{number:03d}"))) for number in range(128)]
+    await tier.save_many([sealed(word, text=f"first {number:03d}") for number, word in enumerate(words)])
+    later = [
+        replace(word, verified_at=WORD.verified_at + (HOUR if number % 2 else -HOUR))
+        for number, word in enumerate(words)
+    ]
+    await tier.save_many([sealed(word, text=f"later {number:03d}") for number, word in enumerate(later)])
+    assert list(await tier.load_all()) == [
+        f"{'later' if number % 2 else 'first'} {number:03d}" for number in range(128)
+    ]
 
 
 @pytest.mark.parametrize(

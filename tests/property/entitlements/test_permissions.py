@@ -94,6 +94,7 @@ def test_every_question_has_an_answer_that_explains_itself(key: str, holder: Hol
     assert decision.allowed == decision.reason.allows
     assert decision.allowed != bool(decision.fix), "a denial says what to do, a permission needs no advice"
     assert bool(decision.packs) == (decision.reason is DecisionReason.PACK_REQUIRED)
+    assert decision.source_pack is None or (decision.allowed and decision.source_pack in holder.packs)
     if decision.state in {LicenseState.GRACE, LicenseState.EXPIRED} and decision.allowed:
         assert decision.warning
     assert (decision.state, decision.license_reason) == (holder.standing.state, holder.standing.reason)

@@ -11,7 +11,7 @@ import pytest
 from tapi_agent.domain.catalog import Catalog, Declaration
 from tapi_agent.domain.decision import DecisionReason
 from tapi_agent.domain.entitlement import decide
-from tapi_agent.domain.features import Feature, Tier
+from tapi_agent.domain.features import Feature, GrowthPack, Tier
 from tapi_agent.domain.holder import Holder, holder_of
 from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import (
@@ -244,3 +244,33 @@ def test_variants_are_the_reasons_in_lower_case(catalog: Catalog) -> None:
 
 def test_reasons_split_into_permissions_and_denials() -> None:
     assert {reason for reason in R if reason.allows} == {R.LICENSED, R.TRIAL, R.GRACE, R.KEPT}
+
+
+@pytest.mark.parametrize("feature", SOLD_BY)
+def test_a_permission_says_which_pack_brings_it_and_a_denial_none(catalog: Catalog, feature: str) -> None:
+    pack = SOLD_BY[feature]
+    assert decide(feature, catalog, holder(catalog, packs={pack})).source_pack == pack
+    if pack != "base":
+        assert decide(feature, catalog, holder(catalog)).source_pack is None
+
+
+@pytest.mark.parametrize(
+    ("packs", "source"),
+    [({"retail"}, "retail"), ({"base_plus"}, "base_plus"), ({"retail", "base_plus"}, "base_plus")],
+    ids=["one", "the other", "the first in the catalog"],
+)
+def test_of_several_packs_the_first_in_the_catalog_counts(packs: set[str], source: str) -> None:
+    sold = [GrowthPack(slug=slug, title=slug, features=frozenset({"a.b"})) for slug in ("base_plus", "retail")]
+    catalog = Catalog().extended(Declaration(source="x", features=(Feature(key="a.b"),), packs=tuple(sold)))
+    assert decide("a.b", catalog, holder(catalog, packs=packs)).source_pack == source
+
+
+def test_a_component_comes_by_no_pack_unless_it_needs_one(catalog: Catalog) -> None:
+    who = holder(catalog, packs={"active_transport"})
+    assert {decide(key, catalog, who).source_pack for key in BASIC + HIGHER + ZONES} == {None}
+    assert decide(AGE, catalog, who).source_pack == "active_transport"
+
+
+def test_what_is_kept_without_a_license_comes_by_no_pack(catalog: Catalog) -> None:
+    kept = decide("analytics.privacy_mask", catalog, holder(catalog, LicenseState.EXPIRED, Reason.LICENSE_EXPIRED))
+    assert (kept.reason, kept.source_pack) == (R.KEPT, None)

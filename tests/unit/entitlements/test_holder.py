@@ -11,7 +11,7 @@ import pytest
 from tapi_agent.domain.features import Tier
 from tapi_agent.domain.holder import NEVER, Holder, common, holder_of, mode_rank
 from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
-from tapi_agent.domain.license import Evidence, LicenseMode, LicenseState, Reason, Standing, Subject, Transition
+from tapi_agent.domain.license import Evidence, Flag, LicenseMode, LicenseState, Reason, Standing, Subject, Transition
 
 if TYPE_CHECKING:
     from tapi_agent.domain.catalog import Catalog
@@ -83,3 +83,29 @@ def test_only_what_was_sold_to_the_tenant_is_shared_and_only_while_it_lasts(cata
 def test_modes_have_an_order() -> None:
     assert [mode_rank(mode) for mode in (LicenseMode.TRIAL, LicenseMode.BASE, LicenseMode.ENTERPRISE)] == [0, 1, 2]
     assert {mode_rank(mode) for mode in (None, LicenseMode.UNLICENSED, LicenseMode.EXPIRED)} == {-1}
+
+
+def test_without_time_those_who_hold_the_same_are_equal(catalog: Catalog) -> None:
+    following = Transition(at=AT + timedelta(hours=1), to=LicenseState.OFFLINE, reason=Reason.AUTHORITY_UNREACHABLE)
+    early = held(catalog, LicenseMode.BASE, standing=replace(VALID, next_transition=following))
+    late = replace(held(catalog, LicenseMode.BASE), generation=8)
+    assert early != late
+    assert early.timeless() == late.timeless()
+    assert {early.timeless(), held(catalog, LicenseMode.BASE, "retail").timeless()} == {late.timeless()}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"mode": LicenseMode.TRIAL},
+        {"tier": None},
+        {"packs": frozenset({"base"})},
+        {"known": False},
+        {"standing": OFFLINE},
+        {"standing": replace(VALID, flags=frozenset({Flag.BYPASSED}))},
+    ],
+    ids=" ".join,
+)
+def test_without_time_those_who_hold_anything_else_still_differ(catalog: Catalog, other: dict[str, object]) -> None:
+    one = held(catalog, LicenseMode.BASE, "integration")
+    assert replace(one, **other).timeless() != one.timeless()

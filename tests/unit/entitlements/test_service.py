@@ -352,3 +352,22 @@ def test_unknown_packs_are_reported(entitlements: Entitlements, book: Book) -> N
     book.hears(word(TENANT, "Airports"), word(ONE, "base", "Teleportation"))
     assert entitlements.unknown_packs() == {"Airports", "Teleportation"}
     assert entitlements.check(HEATMAP, ONE).allowed, "an unknown pack takes nothing away"
+
+
+def test_what_somebody_holds_decides_as_a_check_would(
+    entitlements: Entitlements, book: Book, machine: Machine, catalog: Catalog
+) -> None:
+    book.hears(word(ONE, "advanced_analytics"), word(TWO, mode=LicenseMode.TRIAL))
+    for after in (timedelta(0), timedelta(hours=25)):
+        machine.passes(after)
+        for camera in (TENANT, ONE, TWO, CameraId("never-seen")):
+            holder = entitlements.holder(camera)
+            assert entitlements.decisions(holder) == entitlements.table(camera)
+            assert len(entitlements.decisions(holder)) == len(catalog.features)
+
+
+def test_what_somebody_holds_is_told_with_its_end(entitlements: Entitlements, book: Book, machine: Machine) -> None:
+    book.hears(word(ONE))
+    assert entitlements.holder(ONE).until == START + timedelta(hours=1)
+    machine.passes(timedelta(hours=2))
+    assert entitlements.holder(ONE).until > machine.now_is

@@ -192,7 +192,7 @@ async def test_the_roster_comes_back_as_it_was(tmp_path: Path) -> None:
         Camera(camera_id=CameraId("é"), registered_at=T, since=T, state=LicenseState.GRACE),
         Camera(camera_id=CameraId("b"), registered_at=T, since=T),
     ]
-    assert await FileRoster(tmp_path / "roster.json").load() == []
+    assert await FileRoster(tmp_path / "roster.json").load() is None
     await FileRoster(tmp_path / "roster.json").save(cameras)
     assert await FileRoster(tmp_path / "roster.json").load() == cameras
 
@@ -202,7 +202,7 @@ async def test_the_roster_comes_back_as_it_was(tmp_path: Path) -> None:
 )
 async def test_a_damaged_roster_is_set_aside(tmp_path: Path, content) -> None:
     (tmp_path / "roster.json").write_text(content)
-    assert await FileRoster(tmp_path / "roster.json").load() == []
+    assert await FileRoster(tmp_path / "roster.json").load() is None
     assert names(tmp_path) == ["roster.json.corrupt"]
 
 

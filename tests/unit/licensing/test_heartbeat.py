@@ -90,3 +90,14 @@ async def test_silence_is_noted_and_met_with_backoff(heartbeat, billing, connect
 async def test_the_services_wish_after_silence_is_a_minimum(heartbeat, billing) -> None:
     billing.error = UnavailableError("429", retry_after=10 * MINUTE)
     assert await heartbeat.beat() == 10 * MINUTE
+
+
+async def test_listeners_hear_of_every_answer_and_of_no_silence(heartbeat, billing) -> None:
+    heard = []
+    heartbeat.on_answer(heard.append)
+    await heartbeat.beat()
+    billing.error = UnavailableError("refused")
+    await heartbeat.beat()
+    billing.error = RejectedError("404", code="not_found")
+    await heartbeat.beat()
+    assert heard == [15 * MINUTE, 15 * MINUTE]

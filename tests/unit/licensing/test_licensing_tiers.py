@@ -38,7 +38,7 @@ async def test_any_one_tier_is_enough_after_a_restart(stage, survivor) -> None:
 
 async def test_without_a_roster_the_cameras_are_those_with_evidence(stage) -> None:
     await stage.settled("gate")
-    stage.roster.cameras = ()
+    stage.roster.cameras = None
     licensing = await stage.boot()
     assert licensing.cameras() == ["gate"]
     assert stage.edges("gate")[-1] == "expired>valid"
@@ -230,7 +230,7 @@ async def test_a_roster_that_cannot_be_read_or_written_stops_nothing(stage) -> N
     stage.roster.is_down = True
     await stage.settled("gate")
     assert stage.state("gate") is VALID
-    assert stage.roster.cameras == ()
+    assert stage.roster.cameras is None
     stage.roster.is_down = False
     await stage.licensing._keep()
     assert [camera.camera_id for camera in stage.roster.cameras] == ["gate"]

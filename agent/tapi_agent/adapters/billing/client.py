@@ -97,15 +97,15 @@ class HttpBilling:
         """POST /licenses/validate for one camera."""
         question = {"camera_id": subject.camera_id, "tenant_id": subject.tenant_id, "device_id": subject.device_id}
         if self._dialect == "classic":
-            return replies.license_reply(await self._ask("/licenses/validate", question))
+            return await self._validate(question)
         try:
-            return replies.license_reply(await self._ask("/licenses/validate", question | self._extension))
+            return await self._validate(question | self._extension)
         except RejectedError as refused:
             if self._dialect == "extended" or refused.code != "bad_request":
                 raise
-        reply = await self._ask("/licenses/validate", question)
+        reply = await self._validate(question)
         self._dialect = "classic"  # without the extension it answers: it is the extension that it refuses
-        return replies.license_reply(reply)
+        return reply
 
     async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:
         """POST /heartbeat."""
@@ -144,6 +144,10 @@ class HttpBilling:
         window = urlencode({"start": rfc3339(start), "end": rfc3339(end)})
         return replies.usage_sums(await self._ask(f"/billing/usage/{quote(tenant_id, safe='')}?{window}"))
 
+    async def _validate(self, question: Mapping[str, object]) -> LicenseReply:
+        reply = await self._ask("/licenses/validate", question)
+        return replace(replies.license_reply(reply), raw=forms.raw(self._hiding_key(reply.body)))
+
     async def _ask(self, path: str, question: Mapping[str, object] | None = None) -> Document:
         """POST a question, or GET without one, with the retries; the last outcome counts."""
         method, url = "GET" if question is None else "POST", self._at.base + path
@@ -167,4 +171,7 @@ class HttpBilling:
 
     def _without_key(self, reply: Reply) -> Reply:
         """For messages and logs: an error page may echo the headers of the request."""
-        return replace(reply, body=reply.body.replace(self._key, b"***")) if self._key else reply
+        return replace(reply, body=self._hiding_key(reply.body))
+
+    def _hiding_key(self, body: bytes) -> bytes:
+        return body.replace(self._key, b"***") if self._key else body

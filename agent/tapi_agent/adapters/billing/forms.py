@@ -7,7 +7,6 @@ never a verdict. Unknown fields are not looked at.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 from uuid import UUID
@@ -19,12 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-Document = Mapping[str, object]
 _T = TypeVar("_T")
 
 _BIGGEST_COUNT: Final = 2**63 - 1
 _BIGGEST_SUM: Final = Decimal("1E30")
 _LONGEST_TEXT: Final = 1024
+_LONGEST_RAW: Final = 16 * 1024
+
+
+class Document(dict[str, object]):
+    """The JSON object of a reply, and the ``body`` that it was read from."""
+
+    body = b""
 
 
 def document(body: bytes) -> Document:
@@ -35,7 +40,17 @@ def document(body: bytes) -> Document:
         raise ValueError("nested too deep") from error
     if not isinstance(found, dict):
         raise _malformed("it", "an object", found)
-    return found
+    reply = Document(found)
+    reply.body = body
+    return reply
+
+
+def raw(body: bytes) -> str:
+    """A body as it came, to be kept for people; empty when it is longer than 16 KiB or no UTF-8."""
+    try:
+        return body.decode() if len(body) <= _LONGEST_RAW else ""
+    except UnicodeDecodeError:
+        return ""
 
 
 def required(reply: Document, key: str, form: Callable[[object], _T]) -> _T:

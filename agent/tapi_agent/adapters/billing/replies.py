@@ -32,7 +32,6 @@ def license_reply(reply: Document) -> LicenseReply:
         status=optional(reply, "status", _status),
         sequence=optional(reply, "sequence", forms.count),
         server_time=optional(reply, "server_time", forms.moment),
-        raw=reply,
     )
 
 

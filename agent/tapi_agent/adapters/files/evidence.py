@@ -1,7 +1,7 @@
 """The local evidence file: read first at start, so that a device without any database or network knows its licenses.
 
 One file for all subjects: a thousand cameras cost one write. What is in it is sealed and verified by the licensing
-service; here only its form is checked. Implements ``ports.licenses.EvidenceTier``.
+service; here only its form is checked. Implements ``ports.licenses.BulkTier``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent.adapters.files.durable import DurableFile
+from tapi_agent.ports.licenses import SealedEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +46,11 @@ class FileEvidence:
 
     async def save(self, evidence: Evidence, sealed: str) -> None:
         """Return when it is on disk; calls at the same time share one write."""
-        self._sealed[_key(evidence.subject)] = sealed
+        await self.save_many([SealedEvidence(evidence=evidence, sealed=sealed)])
+
+    async def save_many(self, words: Sequence[SealedEvidence]) -> None:
+        """Likewise, in one write."""
+        self._sealed |= {_key(word.evidence.subject): word.sealed for word in words}
         await self._file.write(lambda: json.dumps(self._sealed, separators=(",", ":")).encode())
 
 

@@ -25,14 +25,14 @@ class FileRoster:
     def __init__(self, path: Path) -> None:
         self._file = DurableFile(path)
 
-    async def load(self) -> Sequence[Camera]:
-        """All cameras; a damaged file is set aside and gives none."""
+    async def load(self) -> Sequence[Camera] | None:
+        """All cameras; a damaged file is set aside, as if there were none."""
         content = await self._file.read()
         try:
-            return [] if content is None else [_parse(fields) for fields in json.loads(content)]
+            return None if content is None else [_parse(fields) for fields in json.loads(content)]
         except (ValueError, KeyError, TypeError) as error:
             self._file.set_aside(str(error))
-            return []
+            return None
 
     async def save(self, cameras: Sequence[Camera]) -> None:
         """Return when it is on disk."""

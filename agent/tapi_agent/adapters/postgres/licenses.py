@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from tapi_agent.adapters.postgres.queries import load_queries
+from tapi_agent.domain.evaluation import deadlines_of
 from tapi_agent.domain.events import LicenseChanged
 from tapi_agent.domain.license import LicenseState, Reason, Subject
+from tapi_agent.ports.licenses import SealedEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tapi_agent.adapters.postgres.pool import Database
-    from tapi_agent.domain.ids import DeviceId, TenantId
+    from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
     from tapi_agent.domain.license import Evidence
     from tapi_agent.ports.clock import TrustedClock
 
@@ -27,7 +29,7 @@ _SQL: Final = load_queries("licenses")
 
 
 class PostgresEvidence:
-    """Implements ``ports.licenses.EvidenceTier``; older evidence never replaces newer, not even another agent's."""
+    """Implements ``ports.licenses.BulkTier``; older evidence never replaces newer, not even another agent's."""
 
     name: Final = "postgres"
 
@@ -51,8 +53,13 @@ class PostgresEvidence:
 
     async def save(self, evidence: Evidence, sealed: str) -> None:
         """Keep it, unless newer evidence is there."""
+        await self.save_many([SealedEvidence(evidence=evidence, sealed=sealed)])
+
+    async def save_many(self, words: Sequence[SealedEvidence]) -> None:
+        """Likewise, in one statement."""
+        rows = orjson.dumps([_row(word) for word in words]).decode()
         async with self._database.connection() as connection:
-            await connection.execute(_SQL.save_evidence, _row(evidence) | {"sealed": sealed, "now": self._clock.now()})
+            await connection.execute(_SQL.save_evidence, {"words": rows, "now": self._clock.now()})
 
 
 class PostgresLicenseLog:
@@ -79,20 +86,40 @@ class PostgresLicenseLog:
         async with self._database.connection() as connection:
             await connection.execute(_SQL.mark_published, {"edge_ids": [change.edge_id for change in changes]})
 
+    async def history(self, camera_id: CameraId, *, limit: int) -> Sequence[LicenseChanged]:
+        """The newest edges of a camera, newest first."""
+        asked = self._owner | {"camera_id": camera_id, "limit": limit}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(_SQL.history, asked)
+            return [_change(row) for row in await cursor.fetchall()]
 
-def _row(evidence: Evidence) -> dict[str, object]:
+
+def _row(word: SealedEvidence) -> dict[str, object]:
+    evidence = word.evidence
     return asdict(evidence.subject) | {
         "mode": evidence.mode,
         "status": evidence.status,
         "verified_at": evidence.verified_at,
         "not_before": evidence.not_before,
         "valid_until": evidence.valid_until,
-        "packs": list(evidence.packs),
+        "grace_ends_at": evidence.valid_until and deadlines_of(evidence).ends,
+        "packs": evidence.packs,
         "cameras_allowed": evidence.cameras_allowed,
         "sequence": evidence.sequence,
         "signed": evidence.signed,
         "denied": evidence.denied,
+        "raw_reply": word.raw if _is_json(word.raw) else None,
+        "sealed": word.sealed,
     }
+
+
+def _is_json(raw: str) -> bool:
+    """Whether PostgreSQL will take it for JSON: evidence must not be refused for what is kept beside it."""
+    try:
+        orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _entry(change: LicenseChanged) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,7 @@ from tapi_agent.adapters.postgres.queries import load_queries
 from tapi_agent.domain.ambiguity import MeterSum, Span
 from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.settlement import ServiceMemory
-from tapi_agent.ports.usage import Doubt
+from tapi_agent.ports.usage import Doubt, SyncStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tapi_agent.adapters.postgres.pool import Database
     from tapi_agent.domain.ids import BatchId
+    from tapi_agent.ports.usage import SyncRound
 
 _SQL: Final = load_queries("usage_doubts")
 
@@ -54,7 +56,7 @@ class PostgresDoubts:
 
 
 class PostgresServiceMemory:
-    """``ports.usage.Memory``: what has been learned of billing services, by their address."""
+    """``ports.usage.Memory`` on billing_sync_status: one row a billing service."""
 
     def __init__(self, *, database: Database) -> None:
         self._database = database
@@ -67,9 +69,21 @@ class PostgresServiceMemory:
 
     async def remember(self, service: str, memory: ServiceMemory) -> None:
         """Keep it in place of what was known before."""
-        terms = {"dedupes": memory.dedupes, "dialect": memory.dialect, "max_bytes": memory.max_bytes}
         async with self._database.connection() as connection:
-            await connection.execute(_SQL.remember, terms | {"service": service})
+            await connection.execute(_SQL.remember, asdict(memory) | {"service": service})
+
+    async def note(self, service: str, done: SyncRound) -> None:
+        """Add a round of sending to billing_sync_status, for reports."""
+        if not service:
+            return
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL.note, asdict(ServiceMemory()) | asdict(done) | {"service": service})
+
+    async def status(self, service: str) -> SyncStatus | None:
+        """How sending has gone so far."""
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_SQL.status, {"service": service})).fetchone()
+        return None if row is None else SyncStatus(**row)
 
 
 def _doubt(row: DictRow) -> Doubt:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 
 from tapi_agent.api.access import context_of, needs
+from tapi_agent.api.paths import CameraInPath
 from tapi_agent.api.peer import Level
 from tapi_agent.api.replies import Reply
 from tapi_agent.api.schemas import dependency_document, device_document, license_document
-from tapi_agent.domain.ids import CameraId
 from tapi_agent.services.connectivity import BILLING
 
 router = APIRouter(prefix="/api/v1", dependencies=[needs(Level.CHECK)])
 
 
-def _in_one_piece(request: Request, camera_id: Annotated[str, Path(max_length=128)]) -> CameraId:
-    """The camera in the path. A slash in its id is sent as %2F: /validate/gate/typo must not make a camera."""
-    if b"/" in request.scope["raw_path"].partition(b"/validate/")[2]:
-        raise HTTPException(HTTPStatus.NOT_FOUND)
-    return CameraId(camera_id)
-
-
-Camera = Annotated[CameraId, Depends(_in_one_piece)]
 Wait = Annotated[float, Query(ge=0, le=5)]
 
 
@@ -38,7 +29,7 @@ async def license_status(request: Request) -> Reply:
 
 
 @router.post("/license/validate/{camera_id:path}", dependencies=[needs(Level.METER)])
-async def validate(request: Request, camera_id: Camera, wait: Wait = 0) -> Reply:
+async def validate(request: Request, camera_id: CameraInPath, wait: Wait = 0) -> Reply:
     """What is known of a camera, at once; with ``wait`` (seconds, at most 5) a fresh word when it comes in time."""
     view = await context_of(request).licensing.validate(camera_id, wait=timedelta(seconds=wait))
     return Reply(license_document(view))

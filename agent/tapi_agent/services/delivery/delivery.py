@@ -14,6 +14,7 @@ import structlog
 from tapi_agent import telemetry
 from tapi_agent.domain.backoff import fraction, full_jitter
 from tapi_agent.domain.errors import TapiError, UnavailableError
+from tapi_agent.ports.usage import SyncRound
 from tapi_agent.services.connectivity import POSTGRES
 from tapi_agent.services.delivery.drainer import Drainer
 from tapi_agent.services.delivery.inquiry import Inquiry
@@ -60,6 +61,7 @@ class Delivery:
         self._stores = stores
         self._connectivity = connectivity
         self._clock = clock
+        self._monotonic = monotonic
         self._entropy = entropy
         self._terms = terms
         self._patience = terms.interval / 2 * (1 - fraction(hashlib.sha256(device_id.encode()).digest()) / 4)
@@ -133,7 +135,7 @@ class Delivery:
     async def sync(self, *, hasten: bool = False) -> SyncReport:
         """Send until nothing is left or the service takes no more; ``hasten`` what waits after a failure."""
         async with self._syncing:
-            report = SyncReport()
+            report, started = SyncReport(), self._monotonic()
             try:
                 began = await self._take_up(hasten=hasten)
                 while not self._sink.resting and (batch := await self._sender.next(began)):
@@ -141,6 +143,7 @@ class Delivery:
             except TapiError as error:
                 report = replace(report, trouble=str(error))
             self._note(report.trouble)
+            await self._write_down(report, took=timedelta(seconds=self._monotonic() - started))
             return replace(report, paused=self.paused)
 
     async def backlog(self) -> Backlog:
@@ -162,6 +165,14 @@ class Delivery:
         elif self._trouble and not trouble:
             log.info("usage.sync_goes_on")
         self._trouble = trouble
+
+    async def _write_down(self, report: SyncReport, *, took: timedelta) -> None:
+        """Note the round for reports, if it sent anything; one that cannot be noted is not."""
+        if not report.batches:
+            return
+        done = SyncRound(took=took, synced=report.synced, error=report.trouble or self._sink.trouble)
+        with suppress(TapiError):
+            await self._stores.memory.note(self._terms.service, done)
 
     async def _take_up(self, *, hasten: bool) -> datetime:
         """What earlier rounds, or an earlier run, have left open; returns when this round began."""

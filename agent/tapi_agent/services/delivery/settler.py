@@ -75,7 +75,7 @@ class Settler:
         delay = self._sink.wait(tally.attempts)
         await self._stores.roots.restore(root_id, delay=delay, only_refused=only_refused)
         detail = f"{tally.refused} events of a batch of {tally.events} were refused one by one"
-        self._sink.failed(pause=Pause(reason=PauseReason.REFUSES_EVERYTHING, detail=detail))
+        self._sink.failed(detail, pause=Pause(reason=PauseReason.REFUSES_EVERYTHING, detail=detail))
 
     async def _apply(self, batch: LeasedBatch, settlement: Settlement) -> None:
         match settlement:
@@ -104,7 +104,7 @@ class Settler:
         """After a rest of the whole link the batch waits on, so that next time another one goes first."""
         rest = heed(retry.retry_after)
         if retry.service_wide:
-            rest = self._sink.failed(retry_after=retry.retry_after, pause=retry.pause)
+            rest = self._sink.failed(retry.detail, retry_after=retry.retry_after, pause=retry.pause)
         delay = rest + self._sink.wait(batch.attempts) / 2
         await self._stores.batches.retry(batch, detail=retry.detail, delay=delay, nothing_stored=retry.nothing_stored)
 
@@ -112,14 +112,14 @@ class Settler:
         dialect = reseal.dialect or batch.dialect
         await self._stores.batches.replace(batch, parts=1, dialect=dialect, detail=reseal.detail)
         if reseal.pause:
-            self._sink.failed(pause=reseal.pause)
+            self._sink.failed(reseal.detail, pause=reseal.pause)
 
     async def _doubt(self, batch: LeasedBatch, doubt: Ambiguous) -> None:
         quiet = self._terms.quiet
         await self._stores.batches.doubt(batch, detail=doubt.detail, delay=quiet, partial=doubt.partial)
         log.warning("usage.ambiguous", batch=str(batch.batch_id), events=len(batch.event_ids), detail=doubt.detail)
         if not doubt.partial:
-            self._sink.failed(retry_after=doubt.retry_after, pause=doubt.pause)
+            self._sink.failed(doubt.detail, retry_after=doubt.retry_after, pause=doubt.pause)
 
 
 def _count_dead(events: int) -> None:

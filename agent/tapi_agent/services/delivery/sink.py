@@ -36,6 +36,7 @@ class Sink:
         self._entropy = entropy
         self._failures = 0
         self._until = 0.0
+        self._detail = ""
         self.pause: Pause | None = None
 
     @property
@@ -48,17 +49,22 @@ class Sink:
         """Whether the last try failed for more than its own batch."""
         return self._failures > 0
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing should be sent right now; empty when something may be."""
+        return self._detail if self.resting else ""
+
     def delivered(self) -> None:
         """The service has taken something."""
         if self.pause:
             log.info("usage.resumed", reason=self.pause.reason)
         self.pause, self._failures, self._until = None, 0, 0.0
 
-    def failed(self, *, retry_after: timedelta | None = None, pause: Pause | None = None) -> timedelta:
-        """It took nothing, and would take no other batch either; returns how long to rest."""
+    def failed(self, detail: str, *, retry_after: timedelta | None = None, pause: Pause | None = None) -> timedelta:
+        """It took nothing, for the reason in ``detail``, and would take no other batch; returns how long to rest."""
         if pause and (self.pause is None or self.pause.reason is not pause.reason):
             log.error("usage.paused", reason=pause.reason, detail=pause.detail, fix=pause.reason.fix)
-        self.pause = pause or self.pause
+        self.pause, self._detail = pause or self.pause, detail
         self._failures += 1
         rest = max(self.wait(self._failures) / 2, heed(retry_after))
         self._until = self._monotonic() + rest.total_seconds()

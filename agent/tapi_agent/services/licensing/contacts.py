@@ -47,6 +47,11 @@ class Contacts:
             self._attempted.add(camera_id)
             self._problems[camera_id] = why
 
+    def forget(self, camera_id: CameraId) -> None:
+        """The camera is gone."""
+        self._attempted.discard(camera_id)
+        self._problems.pop(camera_id, None)
+
     def of(self, camera_id: CameraId, now: datetime) -> Contact:
         """The facts at trusted time ``now``."""
         if self._air_gapped:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from tapi_agent import telemetry
 from tapi_agent.domain.errors import IntegrityError, RejectedError, UnavailableError
-from tapi_agent.domain.evidence import is_stale, judge
+from tapi_agent.domain.evidence import is_news, is_stale, judge
 from tapi_agent.services.connectivity import BILLING
 from tapi_agent.services.licensing.values import Answer, RefreshRound
 
@@ -60,6 +61,11 @@ class Refresher:
         self._heard = heard
         self._flights: dict[CameraId, asyncio.Task[Answer]] = {}
         self._doubts: dict[CameraId, timedelta] = {}
+        self._listeners: list[Callable[[CameraId], None]] = []
+
+    def on_news(self, callback: Callable[[CameraId], None]) -> None:
+        """Call ``callback`` with every camera about which the service says anything else than before."""
+        self._listeners.append(callback)
 
     async def round(self, camera_ids: Sequence[CameraId]) -> RefreshRound:
         """Ask for these cameras, a few at a time, until the service gives no answer."""
@@ -110,10 +116,11 @@ class Refresher:
             self._silence(error)
             return Answer.UNREACHABLE
         except (RejectedError, IntegrityError) as error:
-            self._service_answers()
-            return self._no_word(camera_id, str(error))
+            judge_it = partial(self._no_word, camera_id, str(error))
+        else:
+            judge_it = partial(self._word, camera_id, reply)
         self._service_answers()
-        return self._word(camera_id, reply)
+        return judge_it() if self._verdicts.knows(camera_id) else Answer.ANSWERED  # else unregistered meanwhile
 
     def _service_answers(self) -> None:
         self._connectivity.succeeded(BILLING)
@@ -142,12 +149,13 @@ class Refresher:
         subject = replace(self._tenant, camera_id=camera_id)
         evidence = judge(reply, subject=subject, now=self._clock.now(), durations=self._policy.durations)
         self._contacts.answered(camera_id)
-        self._accept(camera_id, evidence, signed_before=held is not None and held.evidence.signed)
+        self._accept(evidence, reply.raw, known=held.evidence if held else None)
         self._heard([camera_id])
         return Answer.ANSWERED
 
-    def _accept(self, camera_id: CameraId, evidence: Evidence, *, signed_before: bool) -> None:
+    def _accept(self, evidence: Evidence, raw: str, *, known: Evidence | None) -> None:
         """Hold the word, unless it is a denial to be heard twice; an unsigned word never replaces a signed one."""
+        camera_id = evidence.subject.camera_id
         if evidence.denied is None:
             self._doubts.pop(camera_id, None)
             self._schedule.answered(camera_id)
@@ -156,8 +164,14 @@ class Refresher:
             return
         else:
             self._schedule.refused(camera_id)
-        if not signed_before:
-            self._store.adopt(evidence, BILLING)
+        if known is None or not known.signed:
+            self._store.adopt(evidence, BILLING, raw=raw)
+            if known is not None and is_news(evidence, known):
+                self._tell(camera_id)
+
+    def _tell(self, camera_id: CameraId) -> None:
+        for listener in self._listeners:
+            listener(camera_id)
 
     def _is_doubtful(self, camera_id: CameraId) -> bool:
         """Whether an unsigned no would stop a running camera and has not stood for a minute yet."""

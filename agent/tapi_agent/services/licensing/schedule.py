@@ -40,6 +40,11 @@ class Schedule:
         """A camera to be asked for at once."""
         self._due.setdefault(camera_id, _NOW)
 
+    def remove(self, camera_id: CameraId) -> None:
+        """A camera to be asked for no more."""
+        self._due.pop(camera_id, None)
+        self._refusals.pop(camera_id, None)
+
     def answered(self, camera_id: CameraId) -> None:
         """A word that stands for a while."""
         self._refusals.pop(camera_id, None)

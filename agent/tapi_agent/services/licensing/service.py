@@ -7,28 +7,28 @@ The daemon runs ``start``, ``run`` and ``stop``; the API asks ``view``, ``device
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from tapi_agent import telemetry
-from tapi_agent.domain.errors import InvalidInputError, UnavailableError
-from tapi_agent.domain.license import Camera
 from tapi_agent.services.connectivity import BILLING, POSTGRES
 from tapi_agent.services.licensing.contacts import Contacts
 from tapi_agent.services.licensing.edges import Edges
 from tapi_agent.services.licensing.refresh import Refresher
+from tapi_agent.services.licensing.registry import Registry
 from tapi_agent.services.licensing.schedule import Schedule
 from tapi_agent.services.licensing.store import EvidenceStore
 from tapi_agent.services.licensing.verdicts import Verdicts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from tapi_agent.domain.events import LicenseChanged
     from tapi_agent.domain.ids import CameraId
+    from tapi_agent.domain.license import Camera
     from tapi_agent.ports.licenses import EvidenceSealer, EvidenceTier, LicenseLog, Roster
     from tapi_agent.ports.publisher import Publisher
     from tapi_agent.services.licensing.values import DeviceLicense, LicenseView, RefreshRound, Surroundings
@@ -55,11 +55,13 @@ class Licensing:
         publisher: Publisher,
     ) -> None:
         self._around = around
-        self._roster = roster
         self._contacts = Contacts(around)
         self._schedule = Schedule(around)
         self._store = EvidenceStore(around, tiers=tiers, sealer=sealer)
         self._verdicts = Verdicts(around, store=self._store, contacts=self._contacts)
+        self._registry = Registry(
+            around, roster=roster, verdicts=self._verdicts, schedule=self._schedule, contacts=self._contacts
+        )
         self._edges = Edges(
             edge_log=edge_log, publisher=publisher, connectivity=around.connectivity, written=self._note_written
         )
@@ -74,15 +76,14 @@ class Licensing:
         self._listeners: list[Callable[[], None]] = []
         self._told = 0
         self._ask_now, self._keep_now, self._tell_now = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._roster_saved = True
         self._slept = self._sleep_so_far()
         self.started = False
 
     async def start(self) -> None:
         """Know what was known before: cameras and their evidence, from every tier that answers within a second."""
-        await self._load_roster()
+        has_roster = await self._registry.load()
         await self._store.start()
-        if not self._verdicts.cameras():
+        if not has_roster:
             for camera_id, _ in list(self._store.cameras()):
                 self.register(camera_id)
         self._around.connectivity.on_recovery(BILLING, self._hurry)
@@ -112,18 +113,50 @@ class Licensing:
         """Call ``callback`` whenever ``generation`` has risen."""
         self._listeners.append(callback)
 
+    def on_news(self, callback: Callable[[CameraId], None]) -> None:
+        """Call ``callback`` with every camera about which the service says anything else than before."""
+        self._refresher.on_news(callback)
+
     def cameras(self) -> Sequence[CameraId]:
         """All cameras, in the order of their registration."""
         return self._verdicts.cameras()
 
     def register(self, camera_id: CameraId) -> None:
         """Take up a camera, to be asked for at once; known ones are left as they are. Raises ``InvalidInputError``."""
-        now = self._around.clock.now()
-        if self._take_up(Camera(camera_id=camera_id, registered_at=now, since=now)):
-            self._roster_saved = False
+        if self._registry.register(camera_id):
             self._settle([camera_id])
             self._count_states()
             self._ask_now.set()
+
+    def take_up(self, registrations: Mapping[CameraId, datetime]) -> None:
+        """Cameras that were registered before, and when: of two registrations of one camera the earlier counts.
+
+        What cannot be registered is left out.
+        """
+        if self._registry.take_up(registrations):
+            self._settle()
+            self._count_states()
+            self._ask_now.set()
+
+    async def unregister(self, camera_id: CameraId) -> bool:
+        """Forget a camera; whether it was known. Its place under the camera limit is free from now on.
+
+        Returns when the roster without it is on disk. Its evidence stays, for the case that it is registered again.
+        """
+        if not self._registry.remove(camera_id):
+            return False
+        self._settle()
+        self._count_states()
+        await self._registry.keep()
+        return True
+
+    def roster(self) -> Sequence[Camera]:
+        """All cameras with the time of their registration, in its order."""
+        return self._verdicts.roster()
+
+    def check(self, camera_id: CameraId) -> None:
+        """Raise ``InvalidInputError`` if ``register`` would."""
+        self._verdicts.check(camera_id)
 
     def view(self, camera_id: CameraId) -> LicenseView:
         """How a camera stands, as last derived; ``CameraId("")`` is the tenant."""
@@ -159,11 +192,15 @@ class Licensing:
         await self._edges.deliver()
         return changes
 
+    def ask_again(self) -> None:
+        """Ask for every camera at once, due or not, unless the service has asked for quiet."""
+        self._schedule.all_due()
+        self._ask_now.set()
+
     def resumed(self) -> None:
         """After resume or a clock change: what was true of the link may not be, so silence is given its time again."""
         self._contacts.restart()
-        self._schedule.all_due()
-        self._ask_now.set()
+        self.ask_again()
         self._settle()
 
     async def _asking(self) -> None:
@@ -202,8 +239,7 @@ class Licensing:
     async def _keep(self) -> None:
         if await self._store.keep():
             self._settle()
-        if not self._roster_saved:
-            await self._save_roster()
+        await self._registry.keep()
 
     def _settle(self, camera_ids: Iterable[CameraId] | None = None) -> Sequence[LicenseChanged]:
         changes = self._verdicts.settle(camera_ids)
@@ -222,37 +258,13 @@ class Licensing:
         for state, count in self._verdicts.counts().items():
             telemetry.LICENSE_CAMERAS.labels(state=state).set(count)
 
-    def _take_up(self, camera: Camera) -> bool:
-        is_new = self._verdicts.register(camera)
-        if is_new:
-            self._schedule.add(camera.camera_id)
-        return is_new
-
     def _hurry(self) -> None:
         self._schedule.hurry()
         self._ask_now.set()
 
     def _note_written(self, changes: Iterable[LicenseChanged]) -> None:
         self._verdicts.written(changes)
-        self._roster_saved = False
-
-    async def _load_roster(self) -> None:
-        try:
-            cameras = await self._roster.load()
-        except UnavailableError as error:
-            log.error("roster.not_read", error=str(error), fix=error.fix)  # noqa: TRY400 - the agent goes on without it
-            return
-        for camera in cameras:
-            with suppress(InvalidInputError):  # nothing but a file edited by hand can hold such a camera
-                self._take_up(camera)
-
-    async def _save_roster(self) -> None:
-        self._roster_saved = True
-        try:
-            await self._roster.save(self._verdicts.roster())
-        except UnavailableError as error:
-            self._roster_saved = False
-            self._around.connectivity.failed("file", error)
+        self._registry.touch()
 
     def _sleep_so_far(self) -> timedelta:
         machine = self._around.machine

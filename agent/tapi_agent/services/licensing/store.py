@@ -17,6 +17,7 @@ import structlog
 from tapi_agent.domain.errors import IntegrityError, TapiError, UnavailableError
 from tapi_agent.domain.evidence import newer
 from tapi_agent.domain.ids import TENANT
+from tapi_agent.ports.licenses import BulkTier, SealedEvidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +32,11 @@ log = structlog.get_logger(__name__)
 
 _PATIENCE: Final = 1.0
 """Seconds a tier may take at start."""
-_SHARED_SAVES: Final = 16
-"""Saves at once in a tier that others use too."""
+_AT_ONCE: Final = 500
+"""Words in one go, in a tier that takes many; sealing more of them would hold up the loop."""
+_SIDE_BY_SIDE: Final = 16
+"""Saves at once in a tier that takes them one by one, which others use too."""
+_MOST_REPLIES: Final = 1000
 _RETRY: Final = timedelta(seconds=5)
 
 
@@ -59,6 +63,7 @@ class EvidenceStore:
         self._unsaved: dict[str, set[CameraId]] = {tier.name: set() for tier in tiers}
         self._retry_at: dict[str, timedelta] = {}
         self._recovered: set[str] = set()
+        self._replies: dict[CameraId, str] = {}
         self.damaged = False
 
     async def start(self) -> None:
@@ -77,10 +82,13 @@ class EvidenceStore:
         """Cameras with evidence of their own."""
         return ((camera_id, held.evidence) for camera_id, held in self._held.items() if camera_id != TENANT)
 
-    def adopt(self, evidence: Evidence, tier: str) -> None:
-        """Hold this from now on and let every tier know, soon."""
+    def adopt(self, evidence: Evidence, tier: str, *, raw: str = "") -> None:
+        """Hold this from now on and let every tier know, soon, with the reply it was made of."""
         camera_id = evidence.subject.camera_id
         self._held[camera_id] = Held(evidence, tier)
+        self._replies.pop(camera_id, None)
+        if raw and len(self._replies) < _MOST_REPLIES:  # a tier may be down for long
+            self._replies[camera_id] = raw
         for unsaved in self._unsaved.values():
             unsaved.add(camera_id)
 
@@ -88,7 +96,8 @@ class EvidenceStore:
         """The clock was set back: a word stamped later was heard by now, not in the future."""
         for held in list(self._held.values()):
             if held.evidence.verified_at > now:
-                self.adopt(replace(held.evidence, verified_at=now), held.tier)
+                raw = self._replies.get(held.evidence.subject.camera_id, "")
+                self.adopt(replace(held.evidence, verified_at=now), held.tier, raw=raw)
 
     async def keep(self) -> bool:
         """Read tiers that have come back, fill tiers that lack something. Whether anything newer was found."""
@@ -96,6 +105,7 @@ class EvidenceStore:
         before = dict(self._held)
         await asyncio.gather(*(self._consult(tier) for tier in self._tiers if tier.name in back))
         await asyncio.gather(*(self._fill(tier) for tier in self._tiers))
+        self._drop_replies()
         return before != self._held
 
     async def _consult(self, tier: EvidenceTier) -> None:
@@ -144,7 +154,7 @@ class EvidenceStore:
         unsaved = self._unsaved[tier.name]
         if not unsaved or self._machine.boottime() < self._retry_at.get(tier.name, timedelta(0)):
             return
-        at_once = len(unsaved) if tier is self._tiers[0] else _SHARED_SAVES  # the file shares one write among all
+        at_once = _AT_ONCE if isinstance(tier, BulkTier) else _SIDE_BY_SIDE
         try:
             while unsaved:
                 await self._save(tier, [unsaved.pop() for _ in range(min(at_once, len(unsaved)))])
@@ -154,27 +164,41 @@ class EvidenceStore:
             self._connectivity.succeeded(tier.name)
 
     async def _save(self, tier: EvidenceTier, batch: Sequence[CameraId]) -> None:
-        outcomes = await asyncio.gather(*(self._save_one(tier, camera_id) for camera_id in batch))
-        failure = next(filter(None, outcomes), None)
-        if failure is not None:
-            raise failure
-
-    async def _save_one(self, tier: EvidenceTier, camera_id: CameraId) -> UnavailableError | None:
-        evidence, settled = self._held[camera_id].evidence, False
+        """Save these; what a tier refuses among them must not keep it from the others."""
+        left = set(batch)
         try:
-            await tier.save(evidence, self._sealer.seal(evidence))
-            settled = True
-        except UnavailableError as error:
-            return error
+            await _hand_over(tier, [self._sealed(camera_id) for camera_id in batch])
+            left.clear()
+        except UnavailableError:
+            raise
         except TapiError as error:
-            settled = True
-            log.exception("evidence.not_kept", tier=tier.name, camera_id=camera_id, error=str(error))
+            if len(batch) > 1:
+                for camera_id in batch:
+                    await self._save(tier, [camera_id])
+            else:
+                log.exception("evidence.not_kept", tier=tier.name, camera_id=batch[0], error=str(error))
+            left.clear()
         finally:
-            if not settled:  # down, or cancelled half way
-                self._unsaved[tier.name].add(camera_id)
-        return None
+            self._unsaved[tier.name] |= left  # down, or cancelled half way
+
+    def _sealed(self, camera_id: CameraId) -> SealedEvidence:
+        evidence = self._held[camera_id].evidence
+        sealed = self._sealer.seal(evidence)
+        return SealedEvidence(evidence=evidence, sealed=sealed, raw=self._replies.get(camera_id, ""))
+
+    def _drop_replies(self) -> None:
+        """Replies are passed on, not held: the memory of a thousand cameras is spoken for."""
+        for camera_id in self._replies.keys() - set().union(*self._unsaved.values()):
+            del self._replies[camera_id]
 
     def _lost(self, tier: EvidenceTier, error: UnavailableError | TimeoutError) -> None:
         self._retry_at[tier.name] = self._machine.boottime() + _RETRY
         why = error if isinstance(error, UnavailableError) else UnavailableError(f"{tier.name}: no answer within 1 s")
         self._connectivity.failed(tier.name, why)
+
+
+async def _hand_over(tier: EvidenceTier, words: Sequence[SealedEvidence]) -> None:
+    if isinstance(tier, BulkTier):
+        await tier.save_many(words)
+    else:
+        await asyncio.gather(*(tier.save(word.evidence, word.sealed) for word in words))

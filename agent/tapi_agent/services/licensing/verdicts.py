@@ -69,19 +69,44 @@ class Verdicts:
         """Take up a camera in the state it was last known in; whether it is new. Raises ``InvalidInputError``."""
         if camera.camera_id in self._tracked:
             return False
-        if not camera.camera_id or not camera.camera_id.isprintable() or len(self._tracked) >= MOST_CAMERAS:
-            raise InvalidInputError(
-                f"camera {camera.camera_id[:32]!r} cannot be registered",
-                code="camera_refused",
-                pointer="#/camera_id",
-                fix=f"a device has at most {MOST_CAMERAS} cameras, with printable names",
-            )
+        self.check(camera.camera_id)
         standing = Standing(state=camera.state, reason=Reason.NO_LICENSE)
         self.generation += 1
         self._tracked[camera.camera_id] = Tracked(camera=camera, since=camera.since, standing=standing)
         if self._limit is not None:
             self._count()
         return True
+
+    def check(self, camera_id: CameraId) -> None:
+        """Raise ``InvalidInputError`` if this camera cannot be registered."""
+        is_one_more = camera_id not in self._tracked
+        if not camera_id or not camera_id.isprintable() or (is_one_more and len(self._tracked) >= MOST_CAMERAS):
+            raise InvalidInputError(
+                f"camera {camera_id[:32]!r} cannot be registered",
+                code="camera_refused",
+                pointer="#/camera_id",
+                fix=f"a device has at most {MOST_CAMERAS} cameras, with printable names",
+            )
+
+    def backdate(self, camera_id: CameraId, registered_at: datetime) -> bool:
+        """A known camera was registered earlier than is known; whether that is so."""
+        tracked = self._tracked[camera_id]
+        if tracked.camera.registered_at <= registered_at:
+            return False
+        tracked.camera = replace(tracked.camera, registered_at=registered_at)
+        self.generation += 1
+        return True
+
+    def unregister(self, camera_id: CameraId) -> bool:
+        """Forget a camera; whether it was known."""
+        if self._tracked.pop(camera_id, None) is None:
+            return False
+        self.generation += 1
+        return True
+
+    def knows(self, camera_id: CameraId) -> bool:
+        """Whether the camera is registered."""
+        return camera_id in self._tracked
 
     def is_running(self, camera_id: CameraId) -> bool:
         """Whether a denial would take something away."""
@@ -107,8 +132,9 @@ class Verdicts:
     def written(self, changes: Iterable[LicenseChanged]) -> None:
         """These edges are in the log: a restart must not find them again."""
         for change in changes:
-            tracked = self._tracked[change.subject.camera_id]
-            tracked.camera = replace(tracked.camera, state=change.new, since=change.at)
+            tracked = self._tracked.get(change.subject.camera_id)
+            if tracked is not None:  # else unregistered meanwhile
+                tracked.camera = replace(tracked.camera, state=change.new, since=change.at)
 
     def view(self, camera_id: CameraId) -> LicenseView:
         """How a camera stands; one that is not registered has at most the tenant's evidence."""

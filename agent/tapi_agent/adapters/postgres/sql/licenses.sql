@@ -13,24 +13,34 @@ ORDER BY camera_id
 
 -- name: save_evidence
 -- Keeps the newest, in the order of domain.evidence.newer. What claims to be from the future was stamped by a clock that
--- has been set back since: anything replaces it.
+-- has been set back since: anything replaces it. The same word again, now without its reply, does not lose the reply.
 INSERT INTO camera_licenses AS known (
-    device_id, tenant_id, camera_id, mode, status, verified_at, not_before, valid_until, packs, cameras_allowed,
-    sequence, signed, denied, sealed)
-VALUES (
-    %(device_id)s, %(tenant_id)s, %(camera_id)s, %(mode)s, %(status)s, %(verified_at)s, %(not_before)s, %(valid_until)s,
-    %(packs)s, %(cameras_allowed)s, %(sequence)s, %(signed)s, %(denied)s, %(sealed)s)
+    device_id, tenant_id, camera_id, mode, status, verified_at, not_before, valid_until, grace_ends_at, packs,
+    cameras_allowed, sequence, signed, source, denied, raw_reply, sealed)
+SELECT
+    device_id, tenant_id, camera_id, mode, status, verified_at, not_before, valid_until, grace_ends_at, packs,
+    cameras_allowed, sequence, signed, CASE WHEN signed THEN 'lease' ELSE 'service' END, denied, raw_reply::json, sealed
+FROM json_to_recordset(%(words)s) AS word (
+    device_id text, tenant_id text, camera_id text, mode text, status text, verified_at timestamptz,
+    not_before timestamptz, valid_until timestamptz, grace_ends_at timestamptz, packs text[], cameras_allowed integer,
+    sequence bigint, signed boolean, denied text, raw_reply text, sealed text)
+ORDER BY camera_id
 ON CONFLICT (device_id, tenant_id, camera_id) DO UPDATE SET
     mode = excluded.mode,
     status = excluded.status,
     verified_at = excluded.verified_at,
     not_before = excluded.not_before,
     valid_until = excluded.valid_until,
+    grace_ends_at = excluded.grace_ends_at,
     packs = excluded.packs,
     cameras_allowed = excluded.cameras_allowed,
     sequence = excluded.sequence,
     signed = excluded.signed,
+    source = excluded.source,
     denied = excluded.denied,
+    raw_reply = CASE
+        WHEN excluded.raw_reply IS NULL AND excluded.verified_at = known.verified_at THEN known.raw_reply
+        ELSE excluded.raw_reply END,
     sealed = excluded.sealed
 WHERE known.verified_at > %(now)s
    OR (excluded.signed, CASE WHEN excluded.signed THEN excluded.sequence ELSE 0 END, excluded.verified_at)
@@ -58,3 +68,10 @@ ORDER BY entry_id
 UPDATE license_validation_log
 SET published = true
 WHERE edge_id = ANY(%(edge_ids)s) AND NOT published
+
+-- name: history
+SELECT edge_id, device_id, tenant_id, camera_id, old_state, new_state, reason, changed_at
+FROM license_validation_log
+WHERE device_id = %(device_id)s AND tenant_id = %(tenant_id)s AND camera_id = %(camera_id)s
+ORDER BY changed_at DESC, entry_id DESC
+LIMIT %(limit)s

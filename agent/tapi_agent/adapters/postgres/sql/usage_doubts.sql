@@ -45,3 +45,28 @@ INSERT INTO billing_sync_status (service, dedupes, dialect, max_bytes)
 VALUES (%(service)s, %(dedupes)s, %(dialect)s, %(max_bytes)s)
 ON CONFLICT (service) DO UPDATE SET
     dedupes = excluded.dedupes, dialect = excluded.dialect, max_bytes = excluded.max_bytes, updated_at = clock_timestamp()
+
+-- name: note
+-- The first round may end before anything has been learned: then the row begins with what is assumed of any service.
+INSERT INTO billing_sync_status AS known (
+    service, dedupes, dialect, max_bytes, attempts, errors, events_synced, last_attempt_at, last_success_at,
+    last_duration, total_duration, last_error)
+SELECT
+    %(service)s, %(dedupes)s, %(dialect)s, %(max_bytes)s, 1, failed::integer, %(synced)s, statement_timestamp(),
+    CASE WHEN NOT failed THEN statement_timestamp() END, %(took)s, %(took)s, %(error)s
+FROM (SELECT %(error)s <> '') AS round (failed)
+ON CONFLICT (service) DO UPDATE SET
+    attempts = known.attempts + 1,
+    errors = known.errors + excluded.errors,
+    events_synced = known.events_synced + excluded.events_synced,
+    last_attempt_at = excluded.last_attempt_at,
+    last_success_at = coalesce(excluded.last_success_at, known.last_success_at),
+    last_duration = excluded.last_duration,
+    total_duration = known.total_duration + excluded.last_duration,
+    last_error = excluded.last_error,
+    updated_at = statement_timestamp()
+
+-- name: status
+SELECT attempts, errors, events_synced, last_attempt_at, last_success_at, last_duration, total_duration, last_error
+FROM billing_sync_status
+WHERE service = %(service)s
