@@ -96,7 +96,7 @@ def environment(database_dsn: str) -> Iterator[dict[str, str]]:
 
 
 def fingerprints(folder: Path) -> dict[str, str]:
-    return {path.name: hashlib.file_digest(path.open("rb"), "sha256").hexdigest() for path in folder.iterdir()}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
 def old_sums(folder: Path, table: str, columns: list[str]) -> tuple[int, int]:
