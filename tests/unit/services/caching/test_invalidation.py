@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from tapi_agent.domain.errors import UnavailableError
 
@@ -105,18 +106,15 @@ async def test_a_line_that_was_lost_is_entered_again_and_anything_may_have_chang
     assert await next_of(heard) == ("heard",)
 
 
-async def test_the_loss_and_the_return_are_logged_once(
-    here: Any, heard: Heard, store: FakeSharedCache, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store.go_down()
-    async with asyncio.timeout(5):
-        while here.invalidator._failures < 3:
-            await asyncio.sleep(0.01)
-    store.come_back()
-    assert [await next_of(heard) for _ in range(2)] == [None, None]
-    logged = capsys.readouterr().out
-    assert logged.count("invalidation.deaf") == 1
-    assert logged.count("invalidation.listening") == 1
+async def test_the_loss_and_the_return_are_logged_once(here: Any, heard: Heard, store: FakeSharedCache) -> None:
+    with capture_logs() as logs:
+        store.go_down()
+        async with asyncio.timeout(5):
+            while here.invalidator._failures < 3:
+                await asyncio.sleep(0.01)
+        store.come_back()
+        assert [await next_of(heard) for _ in range(2)] == [None, None]
+    assert [entry["event"] for entry in logs] == ["invalidation.deaf", "invalidation.listening"]
 
 
 async def test_forgetting_is_seen_by_the_cache_of_another_agent(
