@@ -28,6 +28,7 @@ from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.clock import FakeClock
+from tapi_agent.testing.leases import no_leases
 from tapi_agent.testing.licenses import Announcements, MemoryMark
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ async def box(
             connectivity=Connectivity(clock=clock, billing=billing),
             clock=clock,
             machine=machine,
+            leases=no_leases(BOX),
             entropy=os.urandom,
         ),
         tiers=[

@@ -8,10 +8,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent import telemetry
-from tapi_agent.adapters.files import FileEvidence, FileRoster
-from tapi_agent.adapters.postgres.licenses import PostgresEvidence, PostgresLicenseLog
-from tapi_agent.adapters.redis.evidence import RedisEvidence
-from tapi_agent.adapters.signing import DeviceSealer
 from tapi_agent.api.app import create_app
 from tapi_agent.api.context import Context
 from tapi_agent.api.peer import level_table
@@ -19,6 +15,7 @@ from tapi_agent.bootstrap.caching import caching
 from tapi_agent.bootstrap.cameras import cameras
 from tapi_agent.bootstrap.core import VERSION, Core, core
 from tapi_agent.bootstrap.doors import doors
+from tapi_agent.bootstrap.licensing import licensing as license_holder
 from tapi_agent.bootstrap.maintenance import maintenance_jobs
 from tapi_agent.bootstrap.neighbors import neighbors
 from tapi_agent.bootstrap.records import recorders
@@ -31,7 +28,6 @@ from tapi_agent.jobs.table import Job
 from tapi_agent.plugin.host import PluginHost
 from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.heartbeat import Heartbeat
-from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
 
 if TYPE_CHECKING:
     import socket
@@ -44,6 +40,7 @@ if TYPE_CHECKING:
     from tapi_agent.services.cameras import Cameras
     from tapi_agent.services.delivery import Delivery
     from tapi_agent.services.health import StoreWatch
+    from tapi_agent.services.licensing import Licensing
     from tapi_agent.settings import Settings
 
 _MARK_EVERY: Final = timedelta(seconds=30)
@@ -75,7 +72,7 @@ def assemble(settings: Settings) -> Agent:
     base, chosen = core(settings), stores(settings)
     plugins = PluginHost(disabled=settings.plugins_disabled, timeout=settings.plugin_timeout)
     declarations = plugins.load()
-    licensing = _licensing(settings, base, chosen, plugins)
+    licensing = license_holder(settings, base, chosen, plugins)
     cached = caching(base, chosen)
     site = cameras(base, chosen, cached, licensing)
     metered = usage(settings, base, chosen, declarations.meters)
@@ -135,34 +132,6 @@ def _make_state_directory(path: Path) -> None:
             f"cannot make the state directory {path}: {error.strerror}",
             fix="point TAPI_STATE_DIR at a directory that the agent's user can write",
         ) from error
-
-
-def _licensing(settings: Settings, core: Core, stores: Stores, publisher: PluginHost) -> Licensing:
-    device, tenant = core.subject.device_id, core.subject.tenant_id
-    return Licensing(
-        around=Surroundings(
-            tenant=core.subject,
-            policy=LicensePolicy(
-                durations=settings.durations,
-                ask=settings.enable_license_validation,
-                bypass=settings.bypass_license_check,
-            ),
-            billing=core.billing,
-            connectivity=core.connectivity,
-            clock=core.clock,
-            machine=core.machine,
-            entropy=os.urandom,
-        ),
-        tiers=[
-            FileEvidence(settings.tapi_state_dir / "evidence.json"),
-            RedisEvidence(cache=stores.cache, device_id=device, tenant_id=tenant, ttl=settings.freshness),
-            PostgresEvidence(database=stores.database, clock=core.clock, device_id=device, tenant_id=tenant),
-        ],
-        sealer=DeviceSealer(core.key),
-        roster=FileRoster(settings.tapi_state_dir / "cameras.json"),
-        edge_log=PostgresLicenseLog(database=stores.database, device_id=device, tenant_id=tenant),
-        publisher=publisher,
-    )
 
 
 def _heartbeat(settings: Settings, core: Core, licensing: Licensing) -> Heartbeat:

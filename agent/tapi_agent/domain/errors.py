@@ -8,6 +8,7 @@
     ├── RejectedError          do not retry: the request itself is wrong
     │   └── InvalidInputError  ... and here is the place in it
     ├── IntegrityError         stored or received data fails verification: keep it as evidence, go on without it
+    │   └── LeaseRefusedError  ... a lease that is not genuine or not for this box (``domain.lease``)
     └── IllegalTransition      a bug: the lifecycle table forbids this edge
 
 Expected negatives (a denial, a miss, a duplicate) are values, not errors.

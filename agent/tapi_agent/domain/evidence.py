@@ -7,6 +7,7 @@ know the wire (the adapter has parsed it) nor what evidence means later (``domai
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -72,7 +73,7 @@ def judge(word: Word, *, subject: Subject, now: datetime, durations: Durations) 
         packs=word.packs,
         cameras_allowed=word.cameras_allowed,
         sequence=word.sequence or 0,
-        denied=_denial(word, until, now),
+        denied=denial(word, until, now),
         durations=durations,
         flags=frozenset({Flag.DATE_CONFLICT}) if conflict else frozenset(),
     )
@@ -83,6 +84,32 @@ def normalized(at: datetime | None) -> datetime | None:
     if at is None or at.year <= _ZERO_YEAR:
         return None
     return _LAST if at.year >= _LAST.year else at.astimezone(UTC)
+
+
+def denial(word: Word, until: datetime | None, now: datetime) -> Reason | None:
+    """A definite no, in a word spoken at ``now``.
+
+    A no whose date has passed is not one: that license lapses by its date, with its grace.
+    """
+    if word.status in _DENYING:
+        return _DENYING[word.status]
+    if word.mode is LicenseMode.UNLICENSED:
+        return Reason.UNLICENSED
+    if until is not None and until <= now:
+        return None
+    if _says_expired(word):
+        return Reason.LICENSE_EXPIRED
+    return None if word.is_valid else Reason.NOT_VALID
+
+
+def restamped(evidence: Evidence, now: datetime) -> Evidence:
+    """The clock was set back to ``now``: a word stamped later was heard by now. A lease's own deadline stays put."""
+    if evidence.verified_at <= now:
+        return evidence
+    durations = evidence.durations
+    if evidence.signed:
+        durations = replace(durations, offline_allowance=durations.offline_allowance + (evidence.verified_at - now))
+    return replace(evidence, verified_at=now, durations=durations)
 
 
 def newer(candidate: Evidence, known: Evidence) -> bool:
@@ -112,19 +139,6 @@ def camera_limit(tenant: Evidence | None, cameras: Iterable[Evidence]) -> int | 
 
 def _says_expired(word: Word) -> bool:
     return word.mode is LicenseMode.EXPIRED or word.status is LicenseStatus.EXPIRED
-
-
-def _denial(word: Word, until: datetime | None, now: datetime) -> Reason | None:
-    """A definite no. A no whose date has passed is not one: that license lapses by its date, with its grace."""
-    if word.status in _DENYING:
-        return _DENYING[word.status]
-    if word.mode is LicenseMode.UNLICENSED:
-        return Reason.UNLICENSED
-    if until is not None and until <= now:
-        return None
-    if _says_expired(word):
-        return Reason.LICENSE_EXPIRED
-    return None if word.is_valid else Reason.NOT_VALID
 
 
 def _rank(evidence: Evidence) -> tuple[bool, int, datetime]:

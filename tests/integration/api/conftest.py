@@ -47,6 +47,7 @@ from tapi_agent.services.metering import Metering
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.clock import START, FakeClock
+from tapi_agent.testing.leases import no_leases
 from tapi_agent.testing.licenses import Announcements, MemoryEvidence, MemoryLicenseLog, MemoryMark, MemoryRoster
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ async def agent_in(
             connectivity=connectivity,
             clock=clock,
             machine=machine,
+            leases=no_leases(Subject(device_id=DEVICE, tenant_id=ACME, camera_id=TENANT)),
             entropy=os.urandom,
         ),
         tiers=[MemoryEvidence("file")],

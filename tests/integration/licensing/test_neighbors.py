@@ -24,6 +24,7 @@ from tapi_agent.services.connectivity import Connectivity
 from tapi_agent.services.licensing import LicensePolicy, Licensing, Neighbors, Surroundings
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import GOOD, FakeBilling
+from tapi_agent.testing.leases import no_leases
 from tapi_agent.testing.licenses import Announcements, MemoryLicenseLog, MemoryMark, MemoryRoster
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Box:
                 connectivity=self.connectivity,
                 clock=clock,
                 machine=machine,
+                leases=no_leases(Subject(device_id=device, tenant_id=tenant, camera_id=TENANT)),
                 entropy=secrets.token_bytes,
             ),
             tiers=[RedisEvidence(cache=cache, device_id=device, tenant_id=tenant, ttl=timedelta(hours=1))],

@@ -28,6 +28,7 @@ from tapi_agent.services.connectivity import Connectivity
 from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
+from tapi_agent.testing.leases import no_leases
 from tapi_agent.testing.licenses import Announcements
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Site:
                 connectivity=connectivity,
                 clock=clock,
                 machine=machine,
+                leases=no_leases(Subject(**BOX, camera_id=TENANT)),
                 entropy=secrets.token_bytes,
             ),
             tiers=[

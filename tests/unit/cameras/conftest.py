@@ -14,6 +14,7 @@ from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.cameras import MemoryCameras
 from tapi_agent.testing.clock import FakeClock
+from tapi_agent.testing.leases import no_leases
 from tapi_agent.testing.licenses import Announcements, MemoryEvidence, MemoryLicenseLog, MemoryMark, MemoryRoster
 
 BOX = DeviceId("box")
@@ -39,6 +40,7 @@ class Stage:
                 connectivity=Connectivity(clock=clock, billing=billing),
                 clock=clock,
                 machine=self.machine,
+                leases=no_leases(self.tenant),
                 entropy=bytes,
             ),
             tiers=[MemoryEvidence("file")],

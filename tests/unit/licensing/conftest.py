@@ -16,6 +16,7 @@ from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.clock import FakeClock
+from tapi_agent.testing.leases import no_leases
 from tapi_agent.testing.licenses import Announcements, MemoryEvidence, MemoryLicenseLog, MemoryMark, MemoryRoster
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Stage:
                 connectivity=self.connectivity,
                 clock=self.clock,
                 machine=self.machine,
+                leases=no_leases(self.tenant),
                 entropy=longest_wait,
             ),
             tiers=[self.file, self.redis, self.postgres],

@@ -7,6 +7,7 @@ answers; ``registry`` keeps the list of cameras, ``store`` evidence in the tiers
 
 from __future__ import annotations
 
+from tapi_agent.services.licensing.leases import Leases
 from tapi_agent.services.licensing.neighbors import Neighbors
 from tapi_agent.services.licensing.service import Licensing
 from tapi_agent.services.licensing.values import (
@@ -17,4 +18,13 @@ from tapi_agent.services.licensing.values import (
     Surroundings,
 )
 
-__all__ = ["DeviceLicense", "LicensePolicy", "LicenseView", "Licensing", "Neighbors", "RefreshRound", "Surroundings"]
+__all__ = [
+    "DeviceLicense",
+    "Leases",
+    "LicensePolicy",
+    "LicenseView",
+    "Licensing",
+    "Neighbors",
+    "RefreshRound",
+    "Surroundings",
+]

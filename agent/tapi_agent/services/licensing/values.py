@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tapi_agent.ports.billing import BillingService
     from tapi_agent.ports.clock import AuthorityClock, Clock
     from tapi_agent.services.connectivity import Connectivity
+    from tapi_agent.services.licensing.leases import Leases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class Surroundings:
     """What every part of licensing works with.
 
     ``tenant`` is the subject of this device without a camera; ``clock`` trusted time, ``machine`` the raw clocks;
-    ``entropy(n)`` gives n random bytes.
+    ``leases`` examines signed leases; ``entropy(n)`` gives n random bytes.
     """
 
     tenant: Subject
@@ -54,6 +55,7 @@ class Surroundings:
     connectivity: Connectivity
     clock: AuthorityClock
     machine: Clock
+    leases: Leases
     entropy: Callable[[int], bytes]
 
 
