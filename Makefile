@@ -40,10 +40,14 @@ format: $(INSTALLED) ## let ruff rewrite what it can
 docs: $(INSTALLED) ## write what is generated: config templates, settings reference, license states, schema
 	$(BIN)/python -m tapi_agent.settings.generate
 	$(BIN)/python tests/unit/licensing/test_states_document.py
+	$(BIN)/python tests/unit/licensing/test_states_picture.py
 	$(BIN)/python tests/migration/test_schema_document.py
 
 bench: $(INSTALLED) ## measure what must be fast; the machine should be idle
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/licensing_memory.py
+	$(BIN)/python benchmarks/licensing_refresh.py 2>/dev/null
+	$(BIN)/python benchmarks/clock_steps.py
 
 lock: $(INSTALLED) ## pin every dependency anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --upgrade pyproject.toml -o requirements.lock

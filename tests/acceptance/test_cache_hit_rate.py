@@ -29,7 +29,7 @@ from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.clock import FakeClock
 from tapi_agent.testing.leases import no_leases
-from tapi_agent.testing.licenses import Announcements, MemoryMark
+from tapi_agent.testing.licenses import Announcements, MemoryMark, MemoryRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Counter as Metric
 
-    from tapi_agent.ports.billing import LicenseReply
+    from tapi_agent.ports.billing import LicenseReply, Question
 
 CAMERAS: Final = [CameraId(f"cam-{number:03d}") for number in range(128)]
 HOUR: Final = 3600
@@ -50,9 +50,9 @@ class CountingBilling(HttpBilling):
     asked: Counter[CameraId]
 
     @override
-    async def validate(self, subject: Subject) -> LicenseReply:
+    async def validate(self, subject: Subject, question: Question) -> LicenseReply:
         self.asked[subject.camera_id] += 1
-        return await super().validate(subject)
+        return await super().validate(subject, question)
 
 
 def value(metric: Metric, **labels: str) -> float:
@@ -97,6 +97,7 @@ async def box(
         ],
         sealer=DeviceSealer(DeviceKey(bytes(32))),
         roster=FileRoster(folder / "roster.json"),
+        requests=MemoryRequest(),
         edge_log=PostgresLicenseLog(database=database, **owner),
         publisher=Announcements(),
     )

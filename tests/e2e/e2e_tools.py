@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from tapi_agent.testing.wait import wait_until
 
 if TYPE_CHECKING:
     from collections import Counter
+    from pathlib import Path
 
     from tapi_agent.sandbox.process import SandboxProcess
     from tapi_agent.testing.agent import AgentProcess
@@ -54,3 +56,13 @@ def settle(agent: AgentProcess, *, within: float = 30) -> None:
 
 def billed(service: SandboxProcess) -> Counter[str]:
     return service.admin.times_billed()
+
+
+def install_plugin(site: Path, name: str, source: str) -> str:
+    """Leave a distribution with one plugin in the folder ``site``, as pip would; the PYTHONPATH on which it is."""
+    metadata = site / f"{name}-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[tapi_agent]\n{name} = plugin_{name}\n")
+    (site / f"plugin_{name}.py").write_text(source)
+    return os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))

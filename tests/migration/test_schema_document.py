@@ -26,15 +26,16 @@ GROUPS: Final = {
         "telemetry_aggregates", "dwell_times", "import_files", "import_quarantine", "schema_migrations",
     ),
     "Billing": (
-        "edge_devices", "camera_licenses", "license_validation_log", "growth_pack_features", "feature_entitlements",
-        "quota_counters", "agent_streams", "usage_events", "usage_batches", "usage_dead_letters", "usage_duplicates",
-        "usage_totals", "billing_sync_status",
+        "edge_devices", "trusted_time", "camera_licenses", "license_validation_log", "growth_pack_features",
+        "feature_entitlements", "quota_counters", "agent_streams", "usage_events", "usage_batches",
+        "usage_dead_letters", "usage_duplicates", "usage_totals", "billing_sync_status",
     ),
 }  # fmt: skip
 REFERENCES: Final = (
     ("edge_devices", "cameras", "device_id"),
     ("edge_devices", "config", "device_id"),
     ("edge_devices", "agent_streams", "device_id"),
+    ("edge_devices", "trusted_time", "device_id"),
     ("cameras", "telemetry_events", "tenant_id, camera_id"),
     ("cameras", "frames", "tenant_id, camera_id"),
     ("cameras", "telemetry_aggregates", "tenant_id, camera_id"),

@@ -55,6 +55,7 @@ ROWS: Final = {
     "VALUES ('t', 'c', 'series', '2025-06-19Z', '1 hour', 'custom', 5)",
     "telemetry_events": "(tenant_id, camera_id, occurred_at, event_type, source_id) "
     "VALUES ('t', 'c', '2025-06-19Z', 'custom', 'z')",
+    "trusted_time": "(device_id, mark, at) VALUES ('d', 'sealed', now())",
     "usage_batches": "(batch_id, root_id, stream, dialect, first_seq, last_seq, events, sha256, body) "
     f"VALUES ({ID}, {ID}, {ID}, 'extended', 1, 1, 1, sha256('x'), 'x')",
     "usage_dead_letters": f"(event_id, stream, seq, code, event) VALUES ({ID}, {ID}, 2, 'REJECTED', '\\xff')",

@@ -8,14 +8,16 @@ from fastapi import FastAPI
 
 from tapi_agent.api import errors
 from tapi_agent.api.guard import Guard
-from tapi_agent.api.routes import cameras, entitlements, health, license, plugins, status, usage  # noqa: A004 - the route's name
+from tapi_agent.api.routes import cameras, entitlements, health, license, license_questions, plugins, status, usage  # noqa: A004 - the route's name
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tapi_agent.api.context import Context
 
-ROOMS: Final = tuple(room.router for room in (health, status, license, entitlements, usage, cameras, plugins))
+ROOMS: Final = tuple(
+    room.router for room in (health, status, license, license_questions, entitlements, usage, cameras, plugins)
+)
 
 
 def create_app(context: Context) -> ASGIApp:

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from tapi_agent.api.replies import Problem
 from tapi_agent.domain.errors import InvalidInputError, RejectedError, TapiError, UnavailableError
+from tapi_agent.domain.lease import LeaseRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,9 +57,16 @@ async def _deliberate(_request: Request, error: Exception) -> Problem:
             return Problem(status, str(error), code=error.code, fix=error.fix, errors=places)
         case UnavailableError():
             return _unavailable(error)
+        case LeaseRefusedError():
+            return _refused(error)
         case _:
             fix = cast("TapiError", error).fix
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), code="internal", fix=fix)
+
+
+def _refused(error: LeaseRefusedError) -> Problem:
+    why = {"pointer": "#", "code": error.reason, "detail": str(error), "fix": error.fix}
+    return Problem(HTTPStatus.BAD_REQUEST, str(error), code="lease_refused", fix=error.fix, errors=[why])
 
 
 def _unavailable(error: UnavailableError) -> Problem:

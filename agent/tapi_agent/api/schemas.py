@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from tapi_agent.api.context import Context
     from tapi_agent.domain.camera import CameraSetup
     from tapi_agent.domain.decision import Decision
+    from tapi_agent.domain.license import Standing
     from tapi_agent.services.connectivity import DependencyReport
     from tapi_agent.services.delivery import Backlog, SyncReport
-    from tapi_agent.services.licensing import DeviceLicense, LicenseView
+    from tapi_agent.services.licensing import DeviceLicense, ImportedLease, ImportReport, LicenseRequest, LicenseView
     from tapi_agent.services.timekeeping import ClockReport
 
 _JSON_TEXTS: Final = frozenset({"metadata", "config", "settings"})
@@ -46,8 +47,14 @@ def license_document(view: LicenseView) -> dict[str, Any]:
         "flags": sorted(standing.flags),
         "mode": evidence and evidence.mode,
         "packs": plain(evidence.packs) if evidence else [],
+        "status": evidence and evidence.status,
+        "not_before": plain(evidence.not_before) if evidence else None,
         "valid_until": plain(evidence.valid_until) if evidence else None,
         "verified_at": plain(evidence.verified_at) if evidence else None,
+        "cameras_allowed": evidence and evidence.cameras_allowed,
+        "sequence": evidence and evidence.sequence,
+        "signed": evidence and evidence.signed,
+        "key_id": evidence and evidence.key_id,
         "tier": view.tier,
         "problem": view.problem,
     }
@@ -63,6 +70,65 @@ def device_document(device: DeviceLicense) -> dict[str, Any]:
         "next_transition": plain(device.next_transition),
         "flags": sorted(device.flags),
         "cameras": {"total": sum(counts.values()), **counts},
+        "open_request": plain(device.open_request),
+        "drifted": list(device.drifted),
+        "trusted_keys": list(device.trusted_keys),
+    }
+
+
+def request_document(request: LicenseRequest, version: str) -> dict[str, Any]:
+    """A request for leases, as the billing service reads it (docs/lease-files.md)."""
+    return {
+        "kind": "tapi-license-request",
+        "tenant_id": request.tenant.tenant_id,
+        "device_id": request.tenant.device_id,
+        "nonce": request.nonce,
+        "components": dict(request.components),
+        "cameras": [{"camera_id": camera, "sequence": sequence} for camera, sequence in request.sequences.items()],
+        "sequence": request.sequence,
+        "agent_version": version,
+        "clock": {"wall": plain(request.wall), "trusted": plain(request.trusted)},
+    }
+
+
+def import_document(report: ImportReport) -> dict[str, Any]:
+    """What a file of leases holds, and what it changes or, in a dry run, would change."""
+    return {
+        "dry_run": report.dry_run,
+        "answers_request": report.answered,
+        "leases": [_imported_document(imported) for imported in report.leases],
+    }
+
+
+def _imported_document(imported: ImportedLease) -> dict[str, Any]:
+    lease = imported.lease
+    return {
+        "camera_id": lease.camera_id,
+        "key_id": lease.key_id,
+        "sequence": lease.sequence,
+        "issued": plain(lease.issued),
+        "expiry": plain(lease.expiry),
+        "mode": lease.mode,
+        "status": lease.status,
+        "packs": list(lease.packs),
+        "not_before": plain(lease.not_before),
+        "valid_until": plain(lease.valid_until),
+        "cameras_allowed": lease.cameras_allowed,
+        "reset_clock": lease.reset_clock,
+        "new": imported.is_new,
+        "registered": imported.registered,
+        "drifted": list(imported.drifted),
+        "before": _standing_document(imported.before),
+        "after": _standing_document(imported.after),
+    }
+
+
+def _standing_document(standing: Standing) -> dict[str, Any]:
+    return {
+        "state": standing.state,
+        "reason": standing.reason,
+        "next_transition": plain(standing.next_transition),
+        "flags": sorted(standing.flags),
     }
 
 

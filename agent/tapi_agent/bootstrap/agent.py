@@ -28,6 +28,7 @@ from tapi_agent.jobs.table import Job
 from tapi_agent.plugin.host import PluginHost
 from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.heartbeat import Heartbeat
+from tapi_agent.services.licensing.reminder import Reminder
 
 if TYPE_CHECKING:
     import socket
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
     from tapi_agent.settings import Settings
 
 _MARK_EVERY: Final = timedelta(seconds=30)
+_LOOK_FOR_MARKS: Final = timedelta(seconds=2)
 _EVALUATE_EVERY: Final = timedelta(seconds=10)
+_REMIND_EVERY: Final = timedelta(hours=1)
 _COMPARE_CAMERAS: Final = timedelta(seconds=10)
 _LOOK_FOR_USAGE: Final = timedelta(seconds=15)
 
@@ -69,7 +72,8 @@ class Agent:
 def assemble(settings: Settings) -> Agent:
     """The agent for these settings. Needs a running event loop; asks nobody. Raises ``ConfigurationError``."""
     _make_state_directory(settings.tapi_state_dir)
-    base, chosen = core(settings), stores(settings)
+    chosen = stores(settings)
+    base = core(settings, chosen.database)
     plugins = PluginHost(disabled=settings.plugins_disabled, timeout=settings.plugin_timeout)
     declarations = plugins.load()
     licensing = license_holder(settings, base, chosen, plugins)
@@ -153,7 +157,9 @@ def _jobs(
     look = min(_LOOK_FOR_USAGE, settings.usage_sync_interval / 4)
     jobs = [
         Job(name="license-evaluate", verb=licensing.reevaluate, interval=_EVALUATE_EVERY),
+        Job(name="grace-reminder", verb=Reminder(licensing, core.machine).remind, interval=_REMIND_EVERY),
         Job(name="clock-mark", verb=core.clock.persist, interval=_MARK_EVERY),
+        Job(name="clock-merge", verb=core.clock.consult, interval=_LOOK_FOR_MARKS),
         Job(name="billing-probe", verb=core.connectivity.probe_billing, interval=settings.connectivity_probe),
         Job(name="camera-sync", verb=site.reconcile, interval=_COMPARE_CAMERAS),
         Job(name="usage-sync", verb=delivery.sync_if_due, interval=look),

@@ -12,6 +12,7 @@ from tapi_agent.adapters.billing.client import HttpBilling
 from tapi_agent.adapters.clock import SystemClock
 from tapi_agent.adapters.device import device_id
 from tapi_agent.adapters.files import FileMark, keep_first
+from tapi_agent.adapters.postgres.marks import PostgresMark
 from tapi_agent.adapters.signing import KEY_BYTES, DeviceKey
 from tapi_agent.domain.ids import CameraId, TenantId
 from tapi_agent.domain.license import Subject
@@ -21,6 +22,7 @@ from tapi_agent.services.timekeeping import Timekeeper
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
 
+    from tapi_agent.adapters.postgres.pool import Database
     from tapi_agent.domain.ids import DeviceId
     from tapi_agent.settings import Settings
 
@@ -41,13 +43,17 @@ class Core:
     key: DeviceKey
 
 
-def core(settings: Settings) -> Core:
+def core(settings: Settings, database: Database) -> Core:
     """The core for these settings; makes the device key at the first start."""
     state = settings.tapi_state_dir
     machine = SystemClock()
     key = DeviceKey(keep_first(state / "device.key", lambda: secrets.token_bytes(KEY_BYTES)))
     device = device_id(settings.edge_device_id, kept=state / "device.id", keep=keep_first)
-    clock = Timekeeper(clock=machine, store=FileMark(state / "clock.mark", key=key))
+    clock = Timekeeper(
+        clock=machine,
+        store=FileMark(state / "clock.mark", key=key),
+        others=[PostgresMark(database=database, device_id=device, key=key)],
+    )
     billing = _billing(settings, device)
     subject = Subject(device_id=device, tenant_id=TenantId(settings.tenant_id or ""), camera_id=CameraId(""))
     connectivity = Connectivity(clock=clock, billing=billing)

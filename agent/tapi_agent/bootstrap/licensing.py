@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tapi_agent.adapters.files import FileEvidence, FileRoster
+from tapi_agent.adapters.files import FileEvidence, FileRequest, FileRoster
 from tapi_agent.adapters.hardware import Hardware
 from tapi_agent.adapters.leases import LeaseFiles
 from tapi_agent.adapters.postgres.licenses import PostgresEvidence, PostgresLicenseLog
@@ -45,6 +45,7 @@ def licensing(settings: Settings, core: Core, stores: Stores, publisher: Publish
         ],
         sealer=DeviceSealer(core.key),
         roster=FileRoster(settings.tapi_state_dir / "cameras.json"),
+        requests=FileRequest(settings.tapi_state_dir / "license.request", key=core.key),
         edge_log=PostgresLicenseLog(database=stores.database, device_id=device, tenant_id=tenant),
         publisher=publisher,
     )

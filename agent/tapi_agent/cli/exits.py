@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import traceback
 from enum import IntEnum
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from tapi_agent.cli.text import harmless
 from tapi_agent.domain.errors import ConfigurationError, IntegrityError, RejectedError, TapiError, UnavailableError
 
 
 class Exit(IntEnum):
-    """What a shell script can test for (docs/cli.md). 6 is kept for commands that wait."""
+    """What a shell script can test for (docs/cli.md)."""
 
     OK = 0
     DENIED = 1
@@ -20,9 +20,13 @@ class Exit(IntEnum):
     GRACE = 3
     UNREACHABLE = 4
     PERMISSION = 5
+    TIMEOUT = 6
     LICENSE_INVALID = 7
     INTERNAL = 70
     CONFIG = 78
+
+
+_OF_REFUSALS: Final = {"forbidden": Exit.PERMISSION, "lease_refused": Exit.LICENSE_INVALID}
 
 
 def code_of(error: TapiError) -> Exit:
@@ -30,10 +34,8 @@ def code_of(error: TapiError) -> Exit:
     match error:
         case ConfigurationError():
             return Exit.CONFIG
-        case RejectedError(code="forbidden"):
-            return Exit.PERMISSION
         case RejectedError():
-            return Exit.USAGE
+            return _OF_REFUSALS.get(error.code, Exit.USAGE)
         case UnavailableError():
             return Exit.UNREACHABLE
         case IntegrityError():

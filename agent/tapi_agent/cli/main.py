@@ -42,8 +42,12 @@ class Place:
 
 PLACES: Final = {
     "status": Place("status", "status", _ASK),
+    "explain": Place("explain", "explain", _ASK),
+    "simulate": Place("simulate", "simulate", _ASK),
+    "wait": Place("wait", "wait", _ASK),
     "check": Place("check", "check", _ASK),
     "entitlements": Place("check", "entitlements", _ASK),
+    "license": Place("license", "app", _ASK),
     "usage": Place("usage", "app", _ASK),
     "cameras": Place("cameras", "app", _ASK),
     "plugins": Place("plugins", "app", _ASK),

@@ -14,8 +14,10 @@ def sandbox(
     api_key: Annotated[str, typer.Option(help="Key the agents send.")] = "sandbox-key",
     admin_token: Annotated[str, typer.Option(help="Token of the /admin endpoints.")] = "sandbox-admin",  # noqa: S107 - a sandbox
     tenant: Annotated[str, typer.Option(help="Tenant created on first start.")] = "demo",
+    signed: Annotated[bool, typer.Option("--signed", help="Answer this tenant with signed leases.")] = False,
 ) -> None:
     """Run the reference billing service, with a durable ledger and faults on demand."""
-    from tapi_agent.sandbox.server import run  # noqa: PLC0415 - tapi-agent --help must not load it
+    from tapi_agent.sandbox.server import FirstTenant, run  # noqa: PLC0415 - tapi-agent --help must not load it
 
-    run(port=port, state=state, api_key=api_key, admin_token=admin_token, tenant=tenant)
+    first = FirstTenant(tenant_id=tenant, api_key=api_key, signed=signed)
+    run(port=port, state=state, admin_token=admin_token, tenant=first)

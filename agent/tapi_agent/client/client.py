@@ -50,6 +50,42 @@ class AgentClient:
         """A camera's license; ``wait`` up to 5 s for a fresh word of the billing service."""
         return self._connection.call("POST", _path("license/validate", camera) + _query(wait=wait), patience=wait)
 
+    def refresh(self, *, wait: float = 0) -> dict[str, Any]:
+        """Ask for every camera now; ``round`` says what came within ``wait`` (up to 5 s), else ``None``."""
+        return self._connection.call("POST", "/api/v1/license/refresh" + _query(wait=wait), patience=wait)
+
+    def request_leases(self) -> dict[str, Any]:
+        """A request to carry to the billing service by hand; from now on only its answer may be imported."""
+        return self._connection.call("POST", "/api/v1/license/request")
+
+    def withdraw_request(self) -> dict[str, Any]:
+        """Await no answer any more; ``withdrawn`` says whether one was awaited."""
+        return self._connection.call("DELETE", "/api/v1/license/request")
+
+    def import_leases(self, text: str, *, dry_run: bool = False) -> dict[str, Any]:
+        """Take over the leases of a file, all or none, or only say what that would do.
+
+        Raises ``RejectedError`` with code ``lease_refused`` when one of them is not genuine, not for this box, not the
+        answer awaited, or older than what is known.
+        """
+        return self._connection.send_text("/api/v1/license/import" + _query(dry_run=dry_run or None), text)
+
+    def explain(self, camera: str | None = None) -> dict[str, Any]:
+        """Why a camera, or the tenant itself, stands as it does, what comes next and what to do."""
+        return self._connection.call("GET", "/api/v1/license/explain" + _query(camera_id=camera))
+
+    def simulate(
+        self, camera: str | None = None, *, offline_s: float | None = None, at: datetime | None = None
+    ) -> dict[str, Any]:
+        """The states if the link were lost now, for so long or until then; of a camera, or of all."""
+        until = at and at.isoformat()
+        query = _query(camera_id=camera, offline_s=offline_s, at=until)
+        return self._connection.call("GET", "/api/v1/license/simulate" + query)
+
+    def license_history(self, camera: str | None = None, *, limit: int | None = None) -> dict[str, Any]:
+        """The newest changes of state of a camera, or of all of this device, newest first."""
+        return self._connection.call("GET", "/api/v1/license/history" + _query(camera_id=camera, limit=limit))
+
     def heartbeat(self) -> dict[str, Any]:
         """Tell the billing service now that this device is alive."""
         return self._connection.call("POST", "/api/v1/license/heartbeat", patience=_LONG)

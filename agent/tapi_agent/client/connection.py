@@ -35,6 +35,7 @@ class _Request:
     method: str
     path: str
     body: bytes | None
+    form: str = "application/json"
     timeout: float
 
 
@@ -67,7 +68,14 @@ class Connection:
     def call(self, method: str, path: str, document: object = None, *, patience: float = 0) -> dict[str, Any]:
         """The decoded reply, waited for ``patience`` seconds longer than usual; errors as ``AgentClient`` has them."""
         body = None if document is None else json.dumps(document, default=_plain).encode()
-        request = _Request(method=method, path=path, body=body, timeout=self._timeout + patience)
+        return self._ask(_Request(method=method, path=path, body=body, timeout=self._timeout + patience))
+
+    def send_text(self, path: str, text: str) -> dict[str, Any]:
+        """POST a text that is no JSON; the decoded reply."""
+        body = text.encode(errors="surrogateescape")
+        return self._ask(_Request(method="POST", path=path, body=body, form="text/plain", timeout=self._timeout))
+
+    def _ask(self, request: _Request) -> dict[str, Any]:
         try:
             response = self._send(request)
         except (OSError, HTTPException) as error:
@@ -89,7 +97,7 @@ class Connection:
                 connection.connect()
             except OSError as error:
                 raise self._not_there(error) from error
-            headers = {} if request.body is None else {"Content-Type": "application/json"}
+            headers = {} if request.body is None else {"Content-Type": request.form}
             connection.request(request.method, request.path, request.body, {**headers, "Connection": "close"})
             with connection.getresponse() as response:
                 retry_after = response.headers.get("Retry-After", "")

@@ -153,6 +153,11 @@ def evaluate(
     )
 
 
+def rule_for(evidence: Evidence, *, now: datetime, contact: Contact) -> Rule:
+    """The rule that decides at trusted time ``now``: what ``evaluate`` follows. Without evidence it is row 1."""
+    return _verdict(evidence, deadlines_of(evidence), contact, now, lost=contact.lost_by(now))
+
+
 def deadlines_of(evidence: Evidence) -> Deadlines:
     """When each rule about time begins to hold, whatever the link does."""
     durations = evidence.durations

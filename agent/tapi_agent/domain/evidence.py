@@ -131,10 +131,14 @@ def camera_limit(tenant: Evidence | None, cameras: Iterable[Evidence]) -> int | 
     """How many cameras may work; ``None`` is unlimited.
 
     The tenant's evidence says it, else the newest word on any camera. A denial speaks only about its own subject: the
-    limit of a refused camera (often 0) must not stop the others.
+    limit of a refused camera (often 0) must not stop the others. Sequences are of one subject: of several, the instant
+    decides.
     """
-    granted = [evidence for evidence in ([tenant] if tenant else cameras) if evidence.denied is None]
-    return max(granted, key=_rank).cameras_allowed if granted else None
+    if tenant is not None and tenant.denied is None:
+        return tenant.cameras_allowed
+    granted = (evidence for evidence in cameras if evidence.denied is None)
+    newest = max(granted, key=lambda evidence: (evidence.signed, evidence.verified_at), default=None)
+    return None if newest is None else newest.cameras_allowed
 
 
 def _says_expired(word: Word) -> bool:

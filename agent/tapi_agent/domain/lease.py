@@ -101,6 +101,7 @@ def evidence_of(lease: Lease, *, tenant: Subject, max_offline: timedelta | None 
         signed=True,
         denied=denial(lease, until, lease.issued),
         durations=_durations(lease, max_offline),
+        key_id=lease.key_id,
     )
 
 

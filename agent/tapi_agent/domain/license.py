@@ -104,7 +104,7 @@ class Evidence:
 
     ``verified_at`` is when the authority spoke (UTC, trusted time), ``valid_until`` the end of what was paid (``None``:
     no end), ``cameras_allowed`` ``None`` for unlimited, ``denied`` the reason when the word was a definite no,
-    ``flags`` what was odd about the word when it came.
+    ``flags`` what was odd about the word when it came, ``key_id`` the trusted key that verified a signed word.
     """
 
     subject: Subject
@@ -120,6 +120,7 @@ class Evidence:
     denied: Reason | None = None
     durations: Durations = field(default_factory=Durations)
     flags: frozenset[Flag] = frozenset()
+    key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Camera:
-    """A camera of this device and the last edge of its lifecycle that is written down.
+    """A camera of this device and the last edge of its lifecycle.
 
     ``registered_at`` decides who keeps working when the license allows fewer cameras. A new camera starts as expired:
     nothing has been granted yet.

@@ -10,7 +10,7 @@ Every call but ``send_usage`` raises
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -20,15 +20,32 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tapi_agent.domain.delivery import UsageReply, WireBatch
+    from tapi_agent.domain.errors import IntegrityError
     from tapi_agent.domain.ids import CameraId, TenantId
     from tapi_agent.domain.license import LicenseMode, LicenseStatus, Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LicenseReply:
-    """POST /licenses/validate, parsed. ``packs`` as the service named them; a year ≤ 1970 has become no date.
+class Question:
+    """What a question about a license says beside its subject, to a service that knows the extension.
 
-    ``raw`` is the JSON text as it came, for people; empty when it is too long to be kept.
+    ``sequence`` is the newest known of the subject, ``wall`` and ``trusted`` this box's clocks, ``components`` the
+    hashed marks of the machine. ``nonce`` (32 hexadecimal digits) asks for a lease that holds it.
+    """
+
+    sequence: int
+    wall: datetime
+    trusted: datetime
+    components: Mapping[str, str]
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseReply:
+    """The word on one subject, parsed. ``packs`` as the service named them; a year ≤ 1970 has become no date.
+
+    ``lease`` is the text of a lease file, not yet looked at: it belongs in no log. ``raw`` is the JSON text as it came,
+    but for the lease, for people; empty when it is too long to be kept.
     """
 
     is_valid: bool
@@ -39,7 +56,21 @@ class LicenseReply:
     status: LicenseStatus | None = None
     sequence: int | None = None
     server_time: datetime | None = None
+    lease: str = field(default="", repr=False)
     raw: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenseReport:
+    """GET /billing/license/{tenant}, parsed: the word on the tenant itself, and on its cameras, unsigned.
+
+    A camera whose entry is not of the contract's form is in ``malformed``: no answer for this one. One that is in
+    neither got no answer either.
+    """
+
+    tenant: LicenseReply
+    cameras: Mapping[CameraId, LicenseReply]
+    malformed: Mapping[CameraId, IntegrityError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +95,15 @@ class BillingService(Protocol):
         """GET /health: returns when the service answers ``healthy``."""
         ...
 
-    async def validate(self, subject: Subject) -> LicenseReply:
-        """POST /licenses/validate for one camera, with the retries of 2-licensing (one try and three retries)."""
+    async def validate(self, subject: Subject, question: Question) -> LicenseReply:
+        """POST /licenses/validate for one camera, with the retries of 2-licensing (one try and three retries).
+
+        A service that refuses the extension is asked without it, unless a lease is wanted: there is none without.
+        """
+        ...
+
+    async def license_report(self, tenant_id: TenantId) -> LicenseReport | None:
+        """GET /billing/license/{tenant}, all cameras in one call; ``None`` when the service does not offer it (404)."""
         ...
 
     async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:

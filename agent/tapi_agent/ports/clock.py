@@ -57,13 +57,19 @@ class AuthorityClock(TrustedClock, Protocol):
         """A live reply carried the authority's time: it sets trusted time, forwards or back."""
         ...
 
+    def issued(self, at: datetime, *, reset: bool) -> None:
+        """A lease accepted now, once, says when it was made: that raises trusted time; ``reset`` lets it lower it."""
+        ...
+
     def witness(self, at: datetime) -> None:
         """Verified evidence of our own says that it was ``at``: a bound from below where the mark has been lost."""
         ...
 
 
 class MarkStore(Protocol):
-    """Keeps the mark of trusted time across restarts."""
+    """Keeps the mark of trusted time across restarts; ``name`` is what status calls it."""
+
+    name: str
 
     async def load(self) -> Mark | None:
         """The mark, if there is one. Raises ``IntegrityError`` when it fails verification, ``UnavailableError``."""

@@ -18,6 +18,10 @@ class LeaseReader(Protocol):
         """The trusted keys, by id; none means that no lease can be genuine and classic evidence counts."""
         ...
 
+    def split(self, text: str) -> Sequence[str]:
+        """The lease files in a text that holds one or more; raises ``LeaseRefusedError`` for anything else in it."""
+        ...
+
     def read(self, text: str) -> Lease:
         """The contents of a genuine lease file; raises ``LeaseRefusedError`` (EVIDENCE_INVALID, KEY_UNKNOWN)."""
         ...

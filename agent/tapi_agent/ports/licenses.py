@@ -1,4 +1,7 @@
-"""Where evidence is kept and where edges are written down. What is stored is sealed evidence, never a verdict."""
+"""Where evidence is kept and where edges are written down. What is stored is evidence, never a verdict.
+
+The text of signed evidence is its lease file; that of classic evidence is sealed by this device.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from tapi_agent.domain.events import LicenseChanged
     from tapi_agent.domain.ids import CameraId
@@ -27,7 +31,10 @@ class EvidenceSealer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedEvidence:
-    """Evidence on its way into a tier; ``raw`` is the reply it was made of, as it came, while it is still at hand."""
+    """Evidence on its way into a tier; ``raw`` is the reply it was made of, as it came, while it is still at hand.
+
+    ``sealed`` is the text to be kept: a lease file, or what the sealer made of classic evidence.
+    """
 
     evidence: Evidence
     sealed: str
@@ -35,7 +42,7 @@ class SealedEvidence:
 
 
 class EvidenceTier(Protocol):
-    """One place that keeps sealed evidence: the local file, Redis, PostgreSQL. Down is ``UnavailableError``."""
+    """One place that keeps evidence by subject: the local file, Redis, PostgreSQL. Down is ``UnavailableError``."""
 
     @property
     def name(self) -> str:
@@ -43,11 +50,11 @@ class EvidenceTier(Protocol):
         ...
 
     async def load(self, subject: Subject) -> str | None:
-        """The sealed evidence of a subject; ``None`` is a miss."""
+        """The text kept on a subject; ``None`` is a miss."""
         ...
 
-    async def load_all(self) -> Sequence[str]:
-        """All sealed evidence of this tier, at start."""
+    async def load_all(self) -> Mapping[Subject, str]:
+        """All texts of this tier. ``IntegrityError`` when it was damaged as a whole, and is empty from now on."""
         ...
 
     async def save(self, evidence: Evidence, sealed: str) -> None:
@@ -64,15 +71,47 @@ class BulkTier(EvidenceTier, Protocol):
         ...
 
 
-class Roster(Protocol):
-    """The cameras of this device, kept locally: who came first, and the last edge of each that is written down."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest:
+    """The request file whose answer is awaited: until then, only leases that hold its ``nonce`` may be imported."""
 
-    async def load(self) -> Sequence[Camera] | None:
-        """All cameras; ``None`` when there is no roster yet. ``UnavailableError`` when it cannot be read."""
+    nonce: str
+    made_at: datetime
+
+
+class RequestStore(Protocol):
+    """Keeps the open request across restarts."""
+
+    async def load(self) -> OpenRequest | None:
+        """The open request, if there is one. ``IntegrityError`` when it fails verification, ``UnavailableError``."""
         ...
 
-    async def save(self, cameras: Sequence[Camera]) -> None:
-        """Keep these in place of what was kept; ``UnavailableError`` when that fails."""
+    async def save(self, request: OpenRequest) -> None:
+        """Keep it durably in place of the one before; ``UnavailableError`` when that fails."""
+        ...
+
+    async def clear(self) -> None:
+        """None is open any more; ``UnavailableError`` when that cannot be kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roll:
+    """The cameras of this device, where each stands, and the edges to there that the log may not have yet."""
+
+    cameras: Sequence[Camera]
+    edges: Sequence[LicenseChanged] = ()
+
+
+class Roster(Protocol):
+    """The roll of this device, kept locally, always as a whole."""
+
+    async def load(self) -> Roll | None:
+        """What was kept; ``None`` when there is no roster yet. ``UnavailableError`` when it cannot be read."""
+        ...
+
+    async def save(self, roll: Roll) -> None:
+        """Keep this in place of what was kept; ``UnavailableError`` when that fails."""
         ...
 
 
@@ -91,6 +130,6 @@ class LicenseLog(Protocol):
         """The edges have reached every listener."""
         ...
 
-    async def history(self, camera_id: CameraId, *, limit: int) -> Sequence[LicenseChanged]:
-        """The newest edges of one camera of this device, newest first; at most ``limit``."""
+    async def history(self, camera_id: CameraId | None, *, limit: int) -> Sequence[LicenseChanged]:
+        """The newest edges of one camera of this device, or of all, newest first; at most ``limit``."""
         ...

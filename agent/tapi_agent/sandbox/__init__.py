@@ -5,5 +5,7 @@ contract: a service that parsed with the client's parser would agree with the cl
 
 ``server`` starts it and ``app`` wires it; ``licenses_api`` and ``usage_api`` speak the contract, ``admin_api`` serves
 people and tests; ``subscriptions``, ``features``, ``usage`` and ``totals`` decide and reckon, ``ledger`` stores;
-``fault_plan`` and ``interference`` misbehave; ``process`` and ``admin`` run and steer it from outside.
+``leases`` draws up what ``minting`` writes and ``sealing`` signs, with ``keys``, ``terms`` and ``machines`` from the
+ledger; ``fault_plan``, ``interference`` and ``lease_desk`` misbehave; ``process`` and ``admin`` run and steer it from
+outside.
 """

@@ -62,6 +62,27 @@ class SandboxAdmin:
         """Overrule the packs on one feature."""
         self._post("features", tenant_id=tenant_id, feature=feature, is_enabled=is_enabled)
 
+    def leases(self, tenant_id: str, *, signed: bool = True, **terms: object) -> None:
+        """Answer validate requests of the tenant with leases, or no longer (docs/sandbox.md has the ``terms``)."""
+        self._post("leases", tenant_id=tenant_id, signed=signed, **terms)
+
+    def rotate_key(self) -> None:
+        """Sign with a fresh key from now on."""
+        self._post("rotate-key")
+
+    def keys(self) -> list[dict[str, str]]:
+        """``kid`` and ``public_key`` (64 hexadecimal digits) of every key, the newest first."""
+        return self._get("keys", "keys")
+
+    def trusted_keys(self) -> str:
+        """What to give an agent as TRUSTED_KEYS: the two newest keys, the one that signs first."""
+        trusted: str = self._call("GET", "keys")["trusted_keys"]
+        return trusted
+
+    def answer(self, request: bytes) -> str:
+        """The text that answers the request file of an air-gapped agent."""
+        return self._send("POST", "answer", request).decode()
+
     def faults(self, *rules: Mapping[str, object]) -> None:
         """Add rules to the plan, such as ``{"action": "status", "status": 503, "times": 2}`` (docs/sandbox.md)."""
         self._post("faults", rules=list(rules))
@@ -107,10 +128,14 @@ class SandboxAdmin:
 
     def _call(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
         data = None if body is None else json.dumps(body).encode()
+        return json.loads(self._send(method, path, data) or b"null")
+
+    def _send(self, method: str, path: str, data: bytes | None) -> bytes:
         request = Request(f"{self._url}/{path}", data=data, headers=self._headers, method=method)  # noqa: S310 - http only
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as reply:
-                return json.loads(reply.read() or b"null")
+                answer: bytes = reply.read()
+                return answer
         except HTTPError as error:
             with error:
                 raise RejectedError(f"{method} /admin/{path}: {error.read().decode()}", code=str(error.code)) from error

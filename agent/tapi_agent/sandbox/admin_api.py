@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from tapi_agent.domain.errors import InvalidInputError, RejectedError
-from tapi_agent.sandbox import chain, totals, wire
+from tapi_agent.sandbox import air_gap, chain, keys, leases, totals, wire
 from tapi_agent.sandbox.faults import FaultOrder
 from tapi_agent.sandbox.orders import ORDERS
 from tapi_agent.sandbox.replies import ExactJSON
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
     from starlette.requests import Request
 
     from tapi_agent.sandbox.fault_plan import FaultPlan
@@ -26,8 +29,9 @@ _PAGE: Final = 5000
 class AdminApi:
     """Handlers. An order that was answered with 204 is in the ledger's file; faults and traffic live in memory."""
 
-    def __init__(self, ledger: Ledger, plan: FaultPlan, traffic: Traffic) -> None:
+    def __init__(self, ledger: Ledger, plan: FaultPlan, traffic: Traffic, now: Callable[[], datetime]) -> None:
         self._ledger = ledger
+        self._now = now
         self._plan = plan
         self._traffic = traffic
 
@@ -38,6 +42,8 @@ class AdminApi:
             Route("/totals", self.totals),
             Route("/batches", self.batches),
             Route("/requests", self.requests),
+            Route("/keys", self.keys),
+            Route("/answer", self.answer, methods=["POST"]),
             Route("/faults", self.faults),
             Route("/faults", self.add_faults, methods=["POST"]),
             Route("/faults", self.clear_faults, methods=["DELETE"]),
@@ -72,6 +78,19 @@ class AdminApi:
     async def requests(self, _: Request) -> Response:
         """Requests by method and path since the start, and the newest ten thousand one by one."""
         return ExactJSON({"counts": self._traffic.counts, "recent": list(self._traffic.recent)})
+
+    async def keys(self, _: Request) -> Response:
+        """Every key of the service, the newest first, and the setting of an agent that is to trust it."""
+        published = await self._ledger.read(keys.published)
+        listed = [{"kid": key.kid, "public_key": key.public_key} for key in published]
+        return ExactJSON({"keys": listed, "trusted_keys": keys.trusted_keys(published)})
+
+    async def answer(self, request: Request) -> Response:
+        """The text that answers the request file of an air-gapped agent."""
+        asked = wire.read(air_gap.RequestFile, await request.body())
+        drafts = await self._ledger.write(air_gap.draw_up, asked)
+        now = self._now()
+        return PlainTextResponse("\n".join(leases.issue(draft, asked.nonce, now) for draft in drafts))
 
     async def faults(self, _: Request) -> Response:
         """The rules that still hold."""

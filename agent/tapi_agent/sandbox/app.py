@@ -33,7 +33,7 @@ def build_app(*, ledger: Ledger, plan: FaultPlan, now: Callable[[], datetime], a
     """The service on ``ledger``, misbehaving by ``plan``, its clock ``now``."""
     traffic = Traffic()
     contract = [*LicensesApi(ledger, now).routes(), *UsageApi(ledger, now).routes()]
-    admin = AdminApi(ledger, plan, traffic).routes()
+    admin = AdminApi(ledger, plan, traffic, now).routes()
     with_key, with_token = Middleware(ApiAccess, ledger), Middleware(AdminAccess, admin_token)
     service = [
         Route("/health", _health),

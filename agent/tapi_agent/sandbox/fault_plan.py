@@ -19,7 +19,7 @@ from tapi_agent.sandbox import faults
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from tapi_agent.sandbox.faults import Fault, Forced, Terminal
+    from tapi_agent.sandbox.faults import Disturbance, Fault, Forced, Forgery, Terminal
 
 
 def _as_usual(count: int) -> Sequence[Forced]:
@@ -35,6 +35,7 @@ class Misbehavior:
     clock_error: timedelta = timedelta()
     classic_only: bool = False
     refuse_extension: bool = False
+    forgery: Forgery | None = None
     storage_failure: bool = False
     force: Callable[[int], Sequence[Forced]] = _as_usual
     """What becomes of each of so many events."""
@@ -88,7 +89,12 @@ class _Armed:
     def strike(self, met: Misbehavior) -> Misbehavior:
         """``met`` and this rule as well."""
         self.left = None if self.left is None else self.left - 1
-        match self.rule:
+        if isinstance(self.rule, faults.Terminal):
+            return replace(met, terminal=self.rule)
+        return self._disturb(met, self.rule)
+
+    def _disturb(self, met: Misbehavior, rule: Disturbance) -> Misbehavior:
+        match rule:
             case faults.Delay(ms=ms):
                 met = replace(met, delay=met.delay + timedelta(milliseconds=ms))
             case faults.WrongClock(seconds=seconds):
@@ -97,18 +103,12 @@ class _Armed:
                 met = replace(met, classic_only=True)
             case faults.RefuseExtension():
                 met = replace(met, classic_only=True, refuse_extension=True)
+            case faults.ForgeLease(action=forgery):
+                met = replace(met, forgery=forgery)
             case faults.StorageFailure():
                 met = replace(met, storage_failure=True)
             case faults.Partial(outcomes=outcomes):
                 met = replace(met, force=lambda count: self._random.choices(outcomes, k=count))
-            case (
-                faults.Refuse()
-                | faults.Status()
-                | faults.CaptivePortal()
-                | faults.Garbage()
-                | faults.DropReply() as end
-            ):
-                met = replace(met, terminal=end)
             case _:
-                assert_never(self.rule)
+                assert_never(rule)
         return met

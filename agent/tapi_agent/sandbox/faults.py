@@ -22,6 +22,25 @@ class Forced(StrEnum):
     """Not mentioned in the reply."""
 
 
+class Forgery(StrEnum):
+    """What is wrong with the lease of a reply to a tenant that gets signed ones; the rest of the reply is as usual."""
+
+    REPLAY_LEASE = "replay_lease"
+    """The first lease that the subject got since the start: its nonce, and its sequence, are of that time."""
+    WRONG_MACHINE = "wrong_machine"
+    """For another device with other parts."""
+    WRONG_KEY = "wrong_key"
+    """Signed by a key that nobody trusts."""
+    UNSIGNED = "unsigned"
+    """There is none."""
+    WRONG_NONCE = "wrong_nonce"
+    """It answers another request."""
+    WRONG_SUBJECT = "wrong_subject"
+    """It is another camera's."""
+    OLD_SEQUENCE = "old_sequence"
+    """It has the nonce of the request and the sequence 0."""
+
+
 class Rule(BaseModel):
     """A fault for every request whose path matches the glob ``path``, the next ``times`` times (``None``: for ever)."""
 
@@ -59,6 +78,12 @@ class Garbage(Rule):
     action: Literal["garbage"]
 
 
+class WrongTypes(Rule):
+    """Answer 200 with JSON whose members are of the wrong types; the request is not looked at."""
+
+    action: Literal["wrong_types"]
+
+
 class DropReply(Rule):
     """Do all that was asked, and commit it; then cut the connection in place of the reply."""
 
@@ -73,7 +98,7 @@ class Delay(Rule):
 
 
 class WrongClock(Rule):
-    """Say a ``server_time`` that is off by ``seconds``."""
+    """Say a ``server_time`` that is off by ``seconds``, and issue leases at that time."""
 
     action: Literal["wrong_clock"]
     seconds: Annotated[int, Field(ge=-_CENTURY_AND_A_HALF_S, le=_CENTURY_AND_A_HALF_S)]
@@ -105,12 +130,25 @@ class Partial(Rule):
     seed: int = 0
 
 
-Terminal = Refuse | Status | CaptivePortal | Garbage | DropReply
+class ForgeLease(Rule):
+    """Answer with a lease that must not count."""
+
+    action: Literal[
+        Forgery.REPLAY_LEASE,
+        Forgery.WRONG_MACHINE,
+        Forgery.WRONG_KEY,
+        Forgery.UNSIGNED,
+        Forgery.WRONG_NONCE,
+        Forgery.WRONG_SUBJECT,
+        Forgery.OLD_SEQUENCE,
+    ]
+
+
+Terminal = Refuse | Status | CaptivePortal | Garbage | WrongTypes | DropReply
 """Faults that decide what the client gets. The first one that matches is the last rule that is looked at."""
-Fault = Annotated[
-    Terminal | Delay | WrongClock | ClassicOnly | RefuseExtension | StorageFailure | Partial,
-    Field(discriminator="action"),
-]
+Disturbance = Delay | WrongClock | ClassicOnly | RefuseExtension | ForgeLease | StorageFailure | Partial
+"""Faults with which the request is answered all the same, late or wrongly. All that match hold together."""
+Fault = Annotated[Terminal | Disturbance, Field(discriminator="action")]
 
 
 class FaultOrder(BaseModel):

@@ -8,4 +8,4 @@ API_KEY: Final = "TAPI_SANDBOX_API_KEY"
 ADMIN_TOKEN: Final = "TAPI_SANDBOX_ADMIN_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variables: an argument would be seen by ``ps``."""
 READY: Final = "sandbox billing service on "
-"""Its one line on stdout, followed by the URL."""
+"""Its last line on stdout, followed by the URL."""

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.sandbox import faults, times
+from tapi_agent.sandbox.replies import ExactJSON
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 
 _LOGIN_PAGE: Final = "<!doctype html><title>Welcome</title><h1>Guest Wi-Fi</h1><form><input name=room></form>"
 _BROKEN_JSON: Final = b'{"is_valid": true, "accepted_count": 1, "resul'
+_WRONG_TYPES: Final = {
+    **dict.fromkeys(("is_valid", "is_enabled", "cameras_allowed", "sequence", "quota_remaining"), "perhaps"),
+    **dict.fromkeys(("license_mode", "status", "valid_until", "server_time", "lease", "batch_id"), 7),
+    **dict.fromkeys(("enabled_growth_packs", "enabled_packs", "cameras", "errors", "results"), True),
+    **dict.fromkeys(("accepted_count", "rejected_count", "next_heartbeat_in_seconds"), "many"),
+}
+"""Members of the contract's replies, none of the type that is due."""
 
 
 class CuttableProtocol(H11Protocol):
@@ -50,7 +58,12 @@ def refuse_extension(request: Request, extras: Collection[str]) -> None:
 
 def server_time(request: Request, now: datetime) -> str:
     """The clock as the reply shows it, right or as wrong as the plan wants it."""
-    return times.render(now + misbehavior_of(request).clock_error)
+    return times.render(shown_clock(request, now))
+
+
+def shown_clock(request: Request, now: datetime) -> datetime:
+    """The same as an instant."""
+    return now + misbehavior_of(request).clock_error
 
 
 class Interference:
@@ -73,13 +86,13 @@ class Interference:
             case faults.DropReply():
                 await self._app(scope, receive, _nowhere)
                 await _cut(scope, receive)
-            case faults.Status() | faults.CaptivePortal() | faults.Garbage() as fault:
+            case faults.Status() | faults.CaptivePortal() | faults.Garbage() | faults.WrongTypes() as fault:
                 await _false_reply(fault)(scope, receive, send)
             case _:
                 assert_never(met.terminal)
 
 
-def _false_reply(fault: faults.Status | faults.CaptivePortal | faults.Garbage) -> Response:
+def _false_reply(fault: faults.Status | faults.CaptivePortal | faults.Garbage | faults.WrongTypes) -> Response:
     """What the client gets without the service ever seeing the request."""
     match fault:
         case faults.Status(status=status, retry_after=wish):
@@ -91,6 +104,8 @@ def _false_reply(fault: faults.Status | faults.CaptivePortal | faults.Garbage) -
             return RedirectResponse(str(location), status_code=302)
         case faults.Garbage():
             return Response(_BROKEN_JSON, media_type="application/json")
+        case faults.WrongTypes():
+            return ExactJSON(_WRONG_TYPES)
         case _:
             assert_never(fault)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_SCHEMA: Final = "schema.sql"
-_SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = ("schema.sql", "leases.sql")
+"""What each version added, in order. A ledger of an earlier version is brought up to date when it is opened."""
 _BUSY_SECONDS: Final = 5.0
 
 _P = ParamSpec("_P")
@@ -75,10 +75,10 @@ class _Session:
 
     def ensure_schema(self) -> None:
         version: int = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            self._connection.executescript(files(__package__).joinpath(_SCHEMA).read_text())
-        elif version != _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"it has schema version {version}, this program writes {_SCHEMA_VERSION}")
+        if version > len(_SCHEMA):
+            raise sqlite3.DatabaseError(f"it has schema version {version}, this program writes {len(_SCHEMA)}")
+        for script in _SCHEMA[version:]:
+            self._connection.executescript(files(__package__).joinpath(script).read_text())
 
     def transact(self, work: Callable[[sqlite3.Connection], _R]) -> _R:
         with self._lock:

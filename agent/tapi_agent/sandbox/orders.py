@@ -10,8 +10,9 @@ from typing_extensions import override
 
 from tapi_agent.domain.errors import RejectedError
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
-from tapi_agent.sandbox import features, subscriptions, times
+from tapi_agent.sandbox import features, keys, subscriptions, terms, times
 from tapi_agent.sandbox.subscriptions import TENANT_ITSELF, Subscription
+from tapi_agent.sandbox.terms import LeaseTerms
 from tapi_agent.sandbox.wire import Body, Count, Text
 
 if TYPE_CHECKING:
@@ -149,7 +150,29 @@ class SetFeature(TenantOrder):
         features.overrule(db, self.tenant_id, self.feature, is_enabled=self.is_enabled)
 
 
-ORDERS: Final[dict[str, type[AddTenant | TenantOrder]]] = {
+class SetLeases(TenantOrder, LeaseTerms):
+    """Whether validate requests are answered with leases, and on what terms."""
+
+    signed: bool
+
+    @override
+    def carry_out(self, db: sqlite3.Connection) -> None:
+        super().carry_out(db)
+        if self.signed:
+            terms.agree(db, self.tenant_id, LeaseTerms.model_validate(self.model_dump(exclude_unset=True)))
+        else:
+            terms.withdraw(db, self.tenant_id)
+
+
+class RotateKey(Body):
+    """A fresh key, which signs from now on."""
+
+    def carry_out(self, db: sqlite3.Connection) -> None:
+        """Within a transaction of the ledger."""
+        keys.rotate(db)
+
+
+ORDERS: Final[dict[str, type[AddTenant | TenantOrder | RotateKey]]] = {
     "tenants": AddTenant,
     "subscriptions": Subscribe,
     "status": SetStatus,
@@ -157,4 +180,6 @@ ORDERS: Final[dict[str, type[AddTenant | TenantOrder]]] = {
     "remove-camera": RemoveCamera,
     "quotas": SetQuota,
     "features": SetFeature,
+    "leases": SetLeases,
+    "rotate-key": RotateKey,
 }

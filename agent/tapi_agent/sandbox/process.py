@@ -24,7 +24,8 @@ _STOP_SECONDS: Final = 10.0
 class SandboxProcess:
     """A sandbox on 127.0.0.1 whose ledger is the file ``state``. Port 0 takes a free one, and keeps it over restarts.
 
-    All calls block; as a context manager it runs inside. ``api_key`` speaks for ``tenant``, which has a base license.
+    All calls block; as a context manager it runs inside. ``api_key`` speaks for ``tenant``, which has a base license
+    and, if ``signed``, is answered with leases (``admin.trusted_keys()`` is the agent's setting).
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class SandboxProcess:
         api_key: str = "sandbox-key",
         admin_token: str = "sandbox-admin",  # noqa: S107 - opens a sandbox
         port: int = 0,
+        signed: bool = False,
     ) -> None:
         self.tenant = tenant
         self.api_key = api_key
         self._state = state
         self._admin_token = admin_token
         self._port = port
+        self._signed = ["--signed"] if signed else []
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -72,7 +75,10 @@ class SandboxProcess:
         command = [sys.executable, "-m", "tapi_agent.sandbox", "--port", str(self._port), "--state", str(self._state)]
         environment = os.environ | {API_KEY: self.api_key, ADMIN_TOKEN: self._admin_token}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [*command, "--tenant", self.tenant], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment
+            [*command, "--tenant", self.tenant, *self._signed],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            env=environment,
         )
         try:
             self._port = _port_of(self._process)
@@ -122,16 +128,16 @@ def _port_of(process: subprocess.Popen[bytes]) -> int:
     """The port in the line that says it is ready."""
     assert process.stdout is not None  # noqa: S101 - it was asked for
     with process.stdout as output:
-        line = _line(output, deadline=time.monotonic() + _READY_SECONDS)
-    if not line.startswith(READY):
+        said = _announcement(output, deadline=time.monotonic() + _READY_SECONDS)
+    if READY not in said:
         raise UnavailableError("the sandbox did not start", fix="its reason is on stderr")
-    return int(line.rpartition(":")[2])
+    return int(said.rpartition(":")[2])
 
 
-def _line(output: IO[bytes], *, deadline: float) -> str:
-    """The first line, or what there is of it when the output or the time ends."""
+def _announcement(output: IO[bytes], *, deadline: float) -> str:
+    """All up to the line that says it is ready, or what there is when the output or the time ends."""
     text = b""
-    while not text.endswith(b"\n"):
+    while not (READY.encode() in text and text.endswith(b"\n")):
         readable, _, _ = select.select([output], [], [], max(0.0, deadline - time.monotonic()))
         if not readable or not (more := os.read(output.fileno(), 4096)):
             break

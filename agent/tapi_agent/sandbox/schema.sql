@@ -7,7 +7,7 @@ CREATE TABLE tenants (
     sequence  INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 
--- Keys are kept as digests: a stolen ledger opens nothing.
+-- API keys are kept as digests: who reads this file cannot call in a tenant's name.
 CREATE TABLE api_keys (
     key_sha256 TEXT PRIMARY KEY,
     tenant_id  TEXT NOT NULL REFERENCES tenants

@@ -113,36 +113,46 @@ def register(db: sqlite3.Connection, tenant_id: str, camera_id: str) -> None:
     tenants = subscription(db, tenant_id, TENANT_ITSELF)
     if tenants is None or camera_id == TENANT_ITSELF or subscription(db, tenant_id, camera_id) is not None:
         return
-    places = _places(db, tenant_id)
-    if camera_id not in places and _within(len(places), tenants.cameras_allowed):
-        db.execute("INSERT INTO cameras VALUES (?, ?)", (tenant_id, camera_id))
+    if _within(_places_taken(db, tenant_id), tenants.cameras_allowed):
+        db.execute("INSERT INTO cameras VALUES (?, ?) ON CONFLICT DO NOTHING", (tenant_id, camera_id))
 
 
 def license_of(db: sqlite3.Connection, tenant_id: str, camera_id: str) -> Subscription:
     """What holds for a camera: its own subscription, else its place in the tenant's, else nothing."""
-    tenants = subscription(db, tenant_id, TENANT_ITSELF)
-    own = tenants if camera_id == TENANT_ITSELF else subscription(db, tenant_id, camera_id)
+    tenants, own = subscription(db, tenant_id, TENANT_ITSELF), subscription(db, tenant_id, camera_id)
+    return _holding(tenants, own, place=_place(db, tenant_id, camera_id))
+
+
+def licenses(db: sqlite3.Connection, tenant_id: str) -> dict[str, Subscription]:
+    """``license_of`` the tenant itself and, by id, of every camera that has a place or a subscription of its own."""
+    query = "SELECT * FROM subscriptions WHERE tenant_id = ?"
+    sold = {row["camera_id"]: _from_row(row) for row in db.execute(query, (tenant_id,))}
+    # When places become fewer, the first cameras keep theirs.
+    query = "SELECT camera_id FROM cameras WHERE tenant_id = ? ORDER BY rowid"
+    places = {row["camera_id"]: place for place, row in enumerate(db.execute(query, (tenant_id,)))}
+    tenants = sold.get(TENANT_ITSELF)
+    known = sorted({TENANT_ITSELF, *sold, *places})
+    return {one: _holding(tenants, sold.get(one), place=places.get(one)) for one in known}
+
+
+def _holding(tenants: Subscription | None, own: Subscription | None, *, place: int | None) -> Subscription:
     if tenants is None:
         return own or UNLICENSED
-    places = _places(db, tenant_id)
-    placed = camera_id in places and _within(places.index(camera_id), tenants.cameras_allowed)
-    holds = own or (tenants if placed else UNLICENSED)
-    return replace(holds, cameras_allowed=tenants.cameras_allowed)
+    placed = place is not None and _within(place, tenants.cameras_allowed)
+    return replace(own or (tenants if placed else UNLICENSED), cameras_allowed=tenants.cameras_allowed)
 
 
-def cameras(db: sqlite3.Connection, tenant_id: str) -> list[str]:
-    """Every camera that holds a place or has a subscription of its own."""
+def _places_taken(db: sqlite3.Connection, tenant_id: str) -> int:
+    return int(db.execute("SELECT count(*) FROM cameras WHERE tenant_id = ?", (tenant_id,)).fetchone()[0])
+
+
+def _place(db: sqlite3.Connection, tenant_id: str, camera_id: str) -> int | None:
+    """How many cameras of the tenant came before this one, if it has come."""
     query = """
-        SELECT camera_id FROM cameras WHERE tenant_id = :tenant
-        UNION SELECT camera_id FROM subscriptions WHERE tenant_id = :tenant AND camera_id <> ''
-        ORDER BY camera_id"""
-    return [row["camera_id"] for row in db.execute(query, {"tenant": tenant_id})]
-
-
-def _places(db: sqlite3.Connection, tenant_id: str) -> list[str]:
-    """Cameras in the order in which they came: when places become fewer, the first ones keep theirs."""
-    query = "SELECT camera_id FROM cameras WHERE tenant_id = ? ORDER BY rowid"
-    return [row["camera_id"] for row in db.execute(query, (tenant_id,))]
+        SELECT (SELECT count(*) FROM cameras WHERE tenant_id = mine.tenant_id AND rowid < mine.rowid)
+        FROM cameras AS mine WHERE tenant_id = ? AND camera_id = ?"""
+    row = db.execute(query, (tenant_id, camera_id)).fetchone()
+    return row and int(row[0])
 
 
 def _within(index: int, allowed: int | None) -> bool:

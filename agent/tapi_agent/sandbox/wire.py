@@ -16,6 +16,7 @@ from tapi_agent.sandbox import amounts, exact_json, times
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 MAX_EVENTS: Final = 1000
+_MAX_COMPONENTS: Final = 64
 
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\z")]
@@ -23,9 +24,14 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Moment = Annotated[datetime, BeforeValidator(times.parse_utc)]
 Quantity = Annotated[Decimal, BeforeValidator(amounts.quantity)]
+Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32}\z")]
+Components = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], Sha256], Field(max_length=_MAX_COMPONENTS)
+]
+CameraId = Annotated[str, Field(max_length=1024)]
+"""``""`` is the tenant itself."""
 
-
-VALIDATE_EXTENSION: Final = {"nonce", "fingerprint", "agent_version", "sequence", "clock"}
+VALIDATE_EXTENSION: Final = {"nonce", "fingerprint", "components", "agent_version", "sequence", "clock"}
 USAGE_EXTENSION: Final = {"batch_id", "stream", "first_seq", "last_seq", "count", "sha256", "prev_sha256"}
 
 
@@ -39,8 +45,17 @@ class ValidateRequest(Body):
     """POST /licenses/validate; ``camera_id`` "" asks for the tenant itself."""
 
     tenant_id: Text
-    camera_id: Annotated[str, Field(max_length=1024)]
+    camera_id: CameraId
     device_id: Text
+
+
+class LeaseWish(Body):
+    """What the extension adds to a validate request, as far as the service makes use of it."""
+
+    nonce: Nonce | None = None
+    """A signed reply has to hold it. Without one there is no lease: it could be an old one replayed."""
+    fingerprint: Text | None = None
+    components: Components | None = None
 
 
 class EntitlementRequest(Body):
@@ -110,7 +125,12 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 
 def read(form: type[BodyT], body: bytes) -> BodyT:
     """``body`` as a ``form``."""
-    return fill(form, {name: member.value for name, member in members(body).items()})
+    return fill(form, document(body))
+
+
+def document(body: bytes) -> dict[str, object]:
+    """The JSON object in ``body``."""
+    return {name: member.value for name, member in members(body).items()}
 
 
 def members(body: bytes) -> dict[str, exact_json.Element]:

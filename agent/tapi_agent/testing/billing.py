@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from tapi_agent.domain.delivery import TransportFailure, UsageReply
-from tapi_agent.domain.errors import TapiError, UnavailableError
+from tapi_agent.domain.errors import IntegrityError, TapiError, UnavailableError
+from tapi_agent.domain.ids import TENANT
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
-from tapi_agent.ports.billing import BatchRecord, HeartbeatReply, LicenseReply
+from tapi_agent.ports.billing import BatchRecord, HeartbeatReply, LicenseReply, LicenseReport, Question
+from tapi_agent.testing.clock import START
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from tapi_agent.domain.delivery import WireBatch
     from tapi_agent.domain.ids import CameraId, TenantId
@@ -41,6 +43,8 @@ GOOD: Final = LicenseReply(
     sequence=1,
 )
 """What a camera gets that no test has said anything about."""
+PLAIN: Final = Question(sequence=0, wall=START, trusted=START, components={})
+"""The question of a box that trusts no key."""
 _COUNTS: Final = {
     "api_calls": "api_call",
     "llm_tokens_used": "llm_tokens",
@@ -61,11 +65,16 @@ class Beat:
 class FakeBilling:
     """Implements ``ports.billing.BillingService``. A new one is reachable, dedupes, and finds every camera licensed.
 
-    ``timeout`` is how long a call waits for a ``slow`` service.
+    It offers no license report and signs no lease unless told to. ``timeout`` is how long a call waits for a ``slow``
+    service.
     """
 
     def __init__(self, *, timeout: timedelta = timedelta(seconds=5)) -> None:
         self.asked: list[Subject] = []
+        self.questions: list[Question] = []
+        """What came with each of ``asked``."""
+        self.reports = 0
+        """How often the license report was asked for."""
         self.beats: list[Beat] = []
         self.sent: list[WireBatch] = []
         self.billed: list[Event] = []
@@ -77,6 +86,8 @@ class FakeBilling:
         self._prompt.set()
         self._sequence = count(2)
         self._answers: dict[CameraId, deque[LicenseReply | TapiError]] = {}
+        self._report: deque[TapiError] | None = None
+        self._sign: Callable[[Subject, Question], str] | None = None
         self._usage_replies: deque[UsageReply] = deque()
         self._lose_reply = False
         self._dedupes = True
@@ -118,6 +129,18 @@ class FakeBilling:
         """Say yes to a camera, newer than all that was said before."""
         self.answer(camera_id, replace(GOOD, sequence=next(self._sequence)))
 
+    def offer_report(self, *failures: TapiError) -> None:
+        """Offer the license report, on all cameras ever asked about; the first calls meet with these failures."""
+        self._report = deque(failures)
+
+    def offer_no_report(self) -> None:
+        """Answer no call for the report, as a new one does."""
+        self._report = None
+
+    def sign(self, sign: Callable[[Subject, Question], str]) -> None:
+        """Answer questions with a nonce by the lease that ``sign`` makes."""
+        self._sign = sign
+
     def reply_to_usage(self, *replies: UsageReply) -> None:
         """Meet the next batches with these replies; nothing of them is stored."""
         self._usage_replies.extend(replies)
@@ -128,15 +151,37 @@ class FakeBilling:
         """Return while reachable."""
         await self._reach()
 
-    async def validate(self, subject: Subject) -> LicenseReply:
+    async def validate(self, subject: Subject, question: Question) -> LicenseReply:
         """Say what ``answer``, ``deny`` or ``allow`` have set, else ``GOOD``."""
         self.asked.append(subject)
+        self.questions.append(question)
         await self._reach()
-        answers = self._answers.get(subject.camera_id) or deque([GOOD])
-        answer = answers.popleft() if len(answers) > 1 else answers[0]
+        answer = self._next(subject.camera_id)
         if isinstance(answer, TapiError):
             raise answer
-        return answer if self._dedupes else replace(answer, status=None, sequence=None, server_time=None)
+        if self._sign is None or question.nonce is None:
+            return answer
+        return replace(answer, lease=self._sign(subject, question))
+
+    async def license_report(self, tenant_id: TenantId) -> LicenseReport | None:  # noqa: ARG002 - the fake has one
+        """The word on all cameras that were asked about; one whose answer is an ``IntegrityError`` is malformed."""
+        self.reports += 1
+        await self._reach()
+        if self._report is None:
+            return None
+        if self._report:
+            raise self._report.popleft()
+        said = {camera_id: self._next(camera_id) for camera_id in self._cameras()}
+        tenant = self._next(TENANT)
+        return LicenseReport(
+            tenant=tenant if isinstance(tenant, LicenseReply) else GOOD,
+            cameras={
+                camera_id: replace(word, sequence=None, server_time=None)
+                for camera_id, word in said.items()
+                if isinstance(word, LicenseReply)
+            },
+            malformed={camera_id: word for camera_id, word in said.items() if isinstance(word, IntegrityError)},
+        )
 
     async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:
         """Note the beat and wish for the next after ``next_heartbeat``."""
@@ -175,6 +220,16 @@ class FakeBilling:
             raise UnavailableError(f"the fake billing service is offline: {self._failure}", fix="call online()")
         if not await self._is_prompt():
             raise UnavailableError("the fake billing service is slow: no reply in time", fix="call online()")
+
+    def _cameras(self) -> set[CameraId]:
+        return {subject.camera_id for subject in self.asked} - {TENANT}
+
+    def _next(self, camera_id: CameraId) -> LicenseReply | TapiError:
+        answers = self._answers.get(camera_id) or deque([GOOD])
+        answer = answers.popleft() if len(answers) > 1 else answers[0]
+        if isinstance(answer, TapiError) or self._dedupes:
+            return answer
+        return replace(answer, status=None, sequence=None, server_time=None)
 
     async def _is_prompt(self) -> bool:
         try:

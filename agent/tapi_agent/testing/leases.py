@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 from tapi_agent.domain.lease import LeaseRefusedError
 from tapi_agent.domain.license import Reason
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from tapi_agent.domain.lease import Lease
     from tapi_agent.domain.license import Subject
+
+_FILE: Final = re.compile(r"-----BEGIN [A-Z]+ FILE-----\n.*?-----END [A-Z]+ FILE-----\n", re.DOTALL)
 
 
 class FakeLeases:
@@ -30,8 +33,17 @@ class FakeLeases:
         self._issued[text] = lease
         return text
 
+    def split(self, text: str) -> Sequence[str]:
+        """The files one after another; anything else beside them is refused."""
+        parts = _FILE.findall(text)
+        if not parts or _FILE.sub("", text).strip():
+            raise LeaseRefusedError("there is no lease file in it", reason=Reason.EVIDENCE_INVALID)
+        return parts
+
     def read(self, text: str) -> Lease:
         """The lease issued with this text."""
+        if not self.key_ids:
+            raise LeaseRefusedError("no key is trusted", reason=Reason.KEY_UNKNOWN)
         lease = self._issued.get(text)
         if lease is None:
             raise LeaseRefusedError("the signature is wrong", reason=Reason.EVIDENCE_INVALID)

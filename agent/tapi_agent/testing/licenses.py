@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.ports.licenses import Roll
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from tapi_agent.domain.events import LicenseChanged
     from tapi_agent.domain.ids import CameraId
     from tapi_agent.domain.license import Camera, Evidence, Subject
     from tapi_agent.domain.trusted_time import Mark
+    from tapi_agent.ports.licenses import OpenRequest
 
 
 class Switch:
@@ -42,15 +44,38 @@ class MemoryEvidence(Switch):
         kept = self.kept.get(subject)
         return None if kept is None else kept[1]
 
-    async def load_all(self) -> Sequence[str]:
+    async def load_all(self) -> Mapping[Subject, str]:
         """All that is kept."""
         self.check()
-        return [sealed for _, sealed in self.kept.values()]
+        return {subject: sealed for subject, (_, sealed) in self.kept.items()}
 
     async def save(self, evidence: Evidence, sealed: str) -> None:
         """Keep it."""
         self.check()
         self.kept[evidence.subject] = evidence, sealed
+
+
+class MemoryRequest(Switch):
+    """Implements ``ports.licenses.RequestStore``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: OpenRequest | None = None
+
+    async def load(self) -> OpenRequest | None:
+        """The request kept."""
+        self.check()
+        return self.open
+
+    async def save(self, request: OpenRequest) -> None:
+        """Keep it."""
+        self.check()
+        self.open = request
+
+    async def clear(self) -> None:
+        """Keep none."""
+        self.check()
+        self.open = None
 
 
 class MemoryRoster(Switch):
@@ -59,16 +84,17 @@ class MemoryRoster(Switch):
     def __init__(self) -> None:
         super().__init__()
         self.cameras: Sequence[Camera] | None = None
+        self.edges: Sequence[LicenseChanged] = ()
 
-    async def load(self) -> Sequence[Camera] | None:
-        """All cameras kept."""
+    async def load(self) -> Roll | None:
+        """What is kept."""
         self.check()
-        return self.cameras
+        return None if self.cameras is None else Roll(cameras=self.cameras, edges=self.edges)
 
-    async def save(self, cameras: Sequence[Camera]) -> None:
-        """Keep these."""
+    async def save(self, roll: Roll) -> None:
+        """Keep it."""
         self.check()
-        self.cameras = tuple(cameras)
+        self.cameras, self.edges = tuple(roll.cameras), tuple(roll.edges)
 
 
 class MemoryLicenseLog(Switch):
@@ -95,18 +121,19 @@ class MemoryLicenseLog(Switch):
         self.check()
         self.published.update(change.edge_id for change in changes)
 
-    async def history(self, camera_id: CameraId, *, limit: int) -> Sequence[LicenseChanged]:
-        """The newest edges of a camera."""
+    async def history(self, camera_id: CameraId | None, *, limit: int) -> Sequence[LicenseChanged]:
+        """The newest edges of a camera, or of all."""
         self.check()
-        edges = [change for change in reversed(self.edges.values()) if change.subject.camera_id == camera_id]
+        edges = [change for change in reversed(self.edges.values()) if camera_id in {None, change.subject.camera_id}]
         return sorted(edges, key=lambda change: change.at, reverse=True)[:limit]
 
 
 class MemoryMark(Switch):
     """Implements ``ports.clock.MarkStore``."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "memory") -> None:
         super().__init__()
+        self.name = name
         self.mark: Mark | None = None
 
     async def load(self) -> Mark | None:

@@ -57,6 +57,12 @@ class Bench(ABC):
     async def classic(self) -> None: ...
 
     @abstractmethod
+    async def sign(self) -> None: ...
+
+    @abstractmethod
+    async def offer_no_report(self) -> None: ...
+
+    @abstractmethod
     async def lose_next_reply(self) -> None: ...
 
     @abstractmethod
@@ -71,6 +77,7 @@ class Bench(ABC):
 class FakeBench(Bench):
     def __init__(self) -> None:
         self.billing = self._fake = FakeBilling(timeout=IMPATIENT)
+        self._fake.offer_report()
         self.tenant = TenantId("tenant")
 
     @override
@@ -88,6 +95,14 @@ class FakeBench(Bench):
     @override
     async def classic(self) -> None:
         self._fake.classic()
+
+    @override
+    async def sign(self) -> None:
+        self._fake.sign(lambda *_: "-----BEGIN MACHINE FILE-----\n")
+
+    @override
+    async def offer_no_report(self) -> None:
+        self._fake.offer_no_report()
 
     @override
     async def lose_next_reply(self) -> None:
@@ -166,6 +181,14 @@ class SandboxBench(Bench):
     @override
     async def classic(self) -> None:
         await self._faults({"action": "classic_only"})
+
+    @override
+    async def sign(self) -> None:
+        await asyncio.to_thread(self._sandbox.admin.leases, self.tenant)
+
+    @override
+    async def offer_no_report(self) -> None:
+        await self._faults({"action": "status", "status": 404, "path": "*/billing/license/*"})
 
     @override
     async def lose_next_reply(self) -> None:

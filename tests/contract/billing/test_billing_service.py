@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from tapi_agent.domain.delivery import TransportFailure, UsageReply
 from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.domain.ids import CameraId
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
+from tapi_agent.testing.billing import PLAIN
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
 ONE_MINUTE = timedelta(minutes=1)
@@ -34,7 +36,8 @@ async def every_call(bench: Any) -> list[Any]:
     billing, tenant = bench.billing, bench.tenant
     return [
         billing.health(),
-        billing.validate(bench.subject("cam-1")),
+        billing.validate(bench.subject("cam-1"), PLAIN),
+        billing.license_report(tenant),
         billing.heartbeat(tenant_id=tenant, cameras=[], tier="basic"),
         billing.find_batch(UUID(int=7)),
         billing.usage_sums(tenant, start=NOON, end=NOON),
@@ -46,7 +49,7 @@ async def test_a_healthy_service_says_so(bench: Any) -> None:
 
 
 async def test_a_camera_nobody_has_spoken_of_is_licensed(bench: Any) -> None:
-    reply = await bench.billing.validate(bench.subject("cam-1"))
+    reply = await bench.billing.validate(bench.subject("cam-1"), PLAIN)
     assert (reply.is_valid, reply.mode, reply.status) == (True, LicenseMode.BASE, LicenseStatus.ACTIVE)
     assert (reply.packs, reply.valid_until, reply.cameras_allowed) == ((), None, None)
 
@@ -54,7 +57,7 @@ async def test_a_camera_nobody_has_spoken_of_is_licensed(bench: Any) -> None:
 async def test_what_was_sold_is_what_is_said(bench: Any) -> None:
     until = "2099-01-01T10:00:00.123456789+10:00"
     await bench.sell("", mode="enterprise", until=until, packs=["Advanced Analytics", "retail"], cameras_allowed=4)
-    reply = await bench.billing.validate(bench.subject(""))
+    reply = await bench.billing.validate(bench.subject(""), PLAIN)
     assert (reply.is_valid, reply.mode) == (True, LicenseMode.ENTERPRISE)
     assert reply.packs == ("Advanced Analytics", "retail")
     assert reply.valid_until == datetime(2099, 1, 1, 0, 0, 0, 123_456, UTC)
@@ -64,36 +67,92 @@ async def test_what_was_sold_is_what_is_said(bench: Any) -> None:
 @pytest.mark.parametrize("status", ["revoked", "suspended"])
 async def test_a_denied_camera_is_told_so_and_the_others_are_not(status: str, bench: Any) -> None:
     await bench.sell("cam-1", status=status)
-    denied = await bench.billing.validate(bench.subject("cam-1"))
+    denied = await bench.billing.validate(bench.subject("cam-1"), PLAIN)
     assert (denied.is_valid, denied.status) == (False, status)
-    assert (await bench.billing.validate(bench.subject("cam-2"))).is_valid
+    assert (await bench.billing.validate(bench.subject("cam-2"), PLAIN)).is_valid
 
 
 @pytest.mark.parametrize("status", ["grace_period", "past_due"])
 async def test_who_is_in_arrears_is_still_valid(status: str, bench: Any) -> None:
     await bench.sell("cam-1", status=status)
-    reply = await bench.billing.validate(bench.subject("cam-1"))
+    reply = await bench.billing.validate(bench.subject("cam-1"), PLAIN)
     assert (reply.is_valid, reply.status) == (True, status)
 
 
 async def test_an_unlicensed_camera(bench: Any) -> None:
     await bench.sell("cam-1", mode="unlicensed")
-    reply = await bench.billing.validate(bench.subject("cam-1"))
+    reply = await bench.billing.validate(bench.subject("cam-1"), PLAIN)
     assert (reply.is_valid, reply.mode) == (False, LicenseMode.UNLICENSED)
 
 
 async def test_a_denial_is_newer_than_what_was_said_before(bench: Any) -> None:
-    before = await bench.billing.validate(bench.subject("cam-1"))
+    before = await bench.billing.validate(bench.subject("cam-1"), PLAIN)
     await bench.sell("cam-1", status="revoked")
-    after = await bench.billing.validate(bench.subject("cam-1"))
+    after = await bench.billing.validate(bench.subject("cam-1"), PLAIN)
     assert after.sequence > before.sequence
 
 
 async def test_a_classic_service_says_no_word_of_the_extension(bench: Any) -> None:
     await bench.classic()
-    reply = await bench.billing.validate(bench.subject("cam-1"))
+    reply = await bench.billing.validate(bench.subject("cam-1"), PLAIN)
     assert reply.is_valid
     assert (reply.status, reply.sequence, reply.server_time) == (None, None, None)
+
+
+NONCE = "0f" * 16
+QUESTION = replace(PLAIN, sequence=3, components={"disk": "ab" * 32}, nonce=NONCE)
+
+
+async def test_who_asks_with_a_nonce_gets_a_lease_from_a_service_that_signs(bench: Any) -> None:
+    await bench.sign()
+    reply = await bench.billing.validate(bench.subject("cam-1"), QUESTION)
+    assert reply.lease.startswith("-----BEGIN MACHINE FILE-----\n")
+    assert reply.is_valid
+    assert "BEGIN" not in reply.raw
+
+
+async def test_without_a_nonce_there_is_no_lease(bench: Any) -> None:
+    await bench.sign()
+    assert (await bench.billing.validate(bench.subject("cam-1"), replace(QUESTION, nonce=None))).lease == ""
+
+
+async def test_without_signing_there_is_no_lease(bench: Any) -> None:
+    reply = await bench.billing.validate(bench.subject("cam-1"), QUESTION)
+    assert (reply.is_valid, reply.lease) == (True, "")
+
+
+async def test_the_report_has_the_tenant_and_the_cameras_that_were_asked_about(bench: Any) -> None:
+    await bench.sell("", cameras_allowed=9)
+    for camera in ("cam-1", "cam-2"):
+        await bench.billing.validate(bench.subject(camera), PLAIN)
+    report = await bench.billing.license_report(bench.tenant)
+    assert (report.tenant.is_valid, report.tenant.cameras_allowed, set(report.cameras)) == (True, 9, {"cam-1", "cam-2"})
+    word = report.cameras["cam-1"]
+    assert (word.is_valid, word.mode, word.status) == (True, LicenseMode.BASE, LicenseStatus.ACTIVE)
+    assert report.tenant.sequence is not None
+    assert (word.sequence, report.malformed) == (None, {})
+
+
+async def test_the_report_tells_who_is_denied(bench: Any) -> None:
+    for camera in ("cam-1", "cam-2"):
+        await bench.billing.validate(bench.subject(camera), PLAIN)
+    await bench.sell("cam-1", status="suspended")
+    report = await bench.billing.license_report(bench.tenant)
+    assert (report.cameras["cam-1"].is_valid, report.cameras["cam-1"].status) == (False, LicenseStatus.SUSPENDED)
+    assert report.cameras["cam-2"].is_valid
+
+
+async def test_a_classic_service_reports_no_word_of_the_extension(bench: Any) -> None:
+    await bench.billing.validate(bench.subject("cam-1"), PLAIN)
+    await bench.classic()
+    report = await bench.billing.license_report(bench.tenant)
+    assert {word.status for word in (report.tenant, *report.cameras.values())} == {None}
+    assert (report.tenant.sequence, report.tenant.server_time) == (None, None)
+
+
+async def test_a_service_that_offers_no_report(bench: Any) -> None:
+    await bench.offer_no_report()
+    assert await bench.billing.license_report(bench.tenant) is None
 
 
 async def test_a_heartbeat_is_answered_with_a_wish(bench: Any) -> None:
@@ -111,14 +170,14 @@ async def test_offline_is_no_answer_to_anything_and_online_heals(bench: Any, bat
     reply = await bench.billing.send_usage(batch_of(7, 1))
     assert reply == UsageReply(failure=TransportFailure.REFUSED, written=False)
     await bench.online()
-    assert (await bench.billing.validate(bench.subject("cam-1"))).is_valid
+    assert (await bench.billing.validate(bench.subject("cam-1"), PLAIN)).is_valid
     assert await bench.times_billed() == {}
 
 
 async def test_slow_is_no_answer_and_a_batch_is_in_doubt(bench: Any, batch_of: Any) -> None:
     await bench.slow()
     with pytest.raises(UnavailableError):
-        await bench.billing.validate(bench.subject("cam-1"))
+        await bench.billing.validate(bench.subject("cam-1"), PLAIN)
     reply = await bench.billing.send_usage(batch_of(7, 1, 2))
     assert reply == UsageReply(failure=TransportFailure.TIMEOUT, written=True)
     await bench.online()

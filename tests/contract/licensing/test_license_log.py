@@ -90,6 +90,7 @@ async def test_the_history_of_a_camera_begins_with_the_newest(log: LicenseLog) -
     assert list(await log.history(CameraId("gate"), limit=10)) == [edge(4), edge(3), edge(1)]
     assert list(await log.history(CameraId("gate"), limit=2)) == [edge(4), edge(3)]
     assert list(await log.history(CameraId("nobody"), limit=2)) == []
+    assert list(await log.history(None, limit=1)) == [edge(4)]
 
 
 async def test_of_edges_at_the_same_instant_the_one_written_last_is_the_newest(log: LicenseLog) -> None:

@@ -34,7 +34,8 @@ from tapi_agent.api.listen import bind_tcp, bind_unix
 from tapi_agent.api.server import LocalServer
 from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.domain.features import Tier
-from tapi_agent.domain.ids import TENANT, DeviceId, TenantId
+from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
+from tapi_agent.domain.lease import Lease, LeaseKind
 from tapi_agent.domain.license import LicenseMode, Subject
 from tapi_agent.plugin.host import PluginHost
 from tapi_agent.services.cameras import Cameras
@@ -42,13 +43,20 @@ from tapi_agent.services.connectivity import POSTGRES, Connectivity
 from tapi_agent.services.delivery import Delivery, DeliveryTerms, UsageStores
 from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.heartbeat import Heartbeat
-from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
+from tapi_agent.services.licensing import Leases, LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.metering import Metering
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.clock import START, FakeClock
-from tapi_agent.testing.leases import no_leases
-from tapi_agent.testing.licenses import Announcements, MemoryEvidence, MemoryLicenseLog, MemoryMark, MemoryRoster
+from tapi_agent.testing.leases import FakeLeases, FakeMachine
+from tapi_agent.testing.licenses import (
+    Announcements,
+    MemoryEvidence,
+    MemoryLicenseLog,
+    MemoryMark,
+    MemoryRequest,
+    MemoryRoster,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -79,8 +87,16 @@ class LiveAgent:
     context: Context
     billing: FakeBilling
     machine: FakeClock
+    leases: FakeLeases
     spool: SqliteSpool
     server: LocalServer
+
+    def lease(self, camera: str = "", *, key_id: str = "k1", **contents: object) -> str:
+        """The text of a lease for this box; from now on ``k1`` is a trusted key."""
+        self.leases.key_ids = ("k1",)
+        ours = {"tenant_id": ACME, "device_id": DEVICE, "issued": START, "expiry": START + timedelta(days=30)}
+        lease = Lease(kind=LeaseKind.MACHINE, key_id=key_id, camera_id=CameraId(camera), **(ours | contents))
+        return self.leases.issue(lease)
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         """Do something in the agent's own loop."""
@@ -118,25 +134,27 @@ async def serving(app: ASGIApp, *sockets: socket.socket) -> AsyncIterator[LocalS
 async def agent_in(
     folder: Path, dsn: str, *, spool_name: str, default_tenant: TenantId | None, settings: dict[str, object]
 ) -> AsyncIterator[LiveAgent]:
-    machine, billing = FakeClock(), FakeBilling()
+    machine, billing, leases = FakeClock(), FakeBilling(), FakeLeases()
+    tenant = Subject(device_id=DEVICE, tenant_id=ACME, camera_id=TENANT)
     clock = Timekeeper(clock=machine, store=MemoryMark())
     connectivity = Connectivity(clock=clock, billing=billing)
     plugins = PluginHost()
     declared = plugins.load()
     licensing = Licensing(
         around=Surroundings(
-            tenant=Subject(device_id=DEVICE, tenant_id=ACME, camera_id=TENANT),
+            tenant=tenant,
             policy=LicensePolicy(),
             billing=billing,
             connectivity=connectivity,
             clock=clock,
             machine=machine,
-            leases=no_leases(Subject(device_id=DEVICE, tenant_id=ACME, camera_id=TENANT)),
+            leases=Leases(reader=leases, machine=FakeMachine(), tenant=tenant),
             entropy=os.urandom,
         ),
         tiers=[MemoryEvidence("file")],
         sealer=DeviceSealer(DeviceKey(bytes(32))),
         roster=MemoryRoster(),
+        requests=MemoryRequest(),
         edge_log=MemoryLicenseLog(),
         publisher=Announcements(),
     )
@@ -182,7 +200,7 @@ async def agent_in(
             store=PostgresCameras(database=database, device_id=DEVICE, tenant_id=ACME),
             licensing=licensing,
             clock=clock,
-            tenant=Subject(device_id=DEVICE, tenant_id=ACME, camera_id=TENANT),
+            tenant=tenant,
         ),
         connectivity=connectivity,
         heartbeat=Heartbeat(
@@ -215,6 +233,7 @@ async def agent_in(
             context=context,
             billing=billing,
             machine=machine,
+            leases=leases,
             spool=spool,
             server=server,
         )

@@ -81,6 +81,9 @@ CALLS = {
         ("POST /api/v1/usage/flush", ""),
         ("POST /api/v1/license/heartbeat", ""),
         ("POST /api/v1/heartbeat", ""),
+        ("POST /api/v1/license/refresh", ""),
+        ("POST /api/v1/license/request", ""),
+        ("DELETE /api/v1/license/request", ""),
     ],
 }
 HELD = [
@@ -99,6 +102,14 @@ def test_each_call_needs_its_level(guarded: LiveAgent, held: Level, groups: list
     for call, body in CALLS[needed]:
         assert (call, ask(guarded, call, body, groups=groups)[0]) == (call, expected)
     assert guarded.spool.depth == (held >= needed == Level.METER)
+
+
+@pytest.mark.parametrize(("held", "groups"), HELD)
+def test_who_imports_leases_operates(guarded: LiveAgent, held: Level, groups: list[int]) -> None:
+    if groups and os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    status, _ = ask(guarded, "POST /api/v1/license/import", guarded.lease(), groups=groups)
+    assert status == (200 if held >= Level.OPERATE else 403)
 
 
 def test_a_refusal_says_the_level_who_you_are_and_the_remedy(guarded: LiveAgent) -> None:

@@ -166,6 +166,21 @@ async def test_tcp_needs_the_token_and_a_loopback_host(folder: Path) -> None:
     assert body_of(good)["tcp"] is True
 
 
+async def test_small_replies_over_tcp_are_not_held_back() -> None:
+    undelayed = asyncio.get_running_loop().create_future()
+
+    def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted = writer.get_extra_info("socket")
+        undelayed.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = bind_tcp(0)
+    async with await asyncio.start_server(connected, sock=listener):
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        assert await asyncio.wait_for(undelayed, 10)
+        writer.close()
+
+
 def test_the_socket_is_0660_and_a_dead_one_is_replaced(folder: Path) -> None:
     path = folder / "s"
     bind_unix(path, group="no-such-group").close()

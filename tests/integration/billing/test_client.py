@@ -19,7 +19,8 @@ from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.delivery import TransportFailure, WireBatch
 from tapi_agent.domain.errors import ConfigurationError, IntegrityError, RejectedError, TapiError, UnavailableError
 from tapi_agent.domain.ids import BatchId, CameraId, DeviceId, TenantId
-from tapi_agent.domain.license import Subject
+from tapi_agent.domain.license import LicenseMode, Subject
+from tapi_agent.testing.billing import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -75,19 +76,106 @@ def fail_then(count: int, how: str, reply: bytes) -> Callable[[Any], Awaitable[N
 
 async def test_validate_asks_as_the_contract_says(serve: Any, billing_at: Any) -> None:
     served = await serve(script(http(200, LICENSE)))
-    await billing_at(served.url).validate(SUBJECT)
+    await billing_at(served.url).validate(SUBJECT, PLAIN)
     [request] = served.received
     assert request.line == "POST /api/v1/licenses/validate HTTP/1.1"
     assert request.headers["authorization"] == f"Bearer {KEY}"
     assert request.headers["content-type"] == "application/json"
     assert request.headers["user-agent"] == "tapi-agent/1.2.3"
     classic = {"camera_id": "cam-1", "tenant_id": "tenant", "device_id": "device-1"}
-    assert json.loads(request.body) == classic | {"agent_version": "1.2.3"}
+    assert json.loads(request.body) == classic | {
+        "fingerprint": "device-1",
+        "agent_version": "1.2.3",
+        "sequence": 0,
+        "clock": {"wall": "2027-03-01T12:00:00Z", "trusted": "2027-03-01T12:00:00Z"},
+    }
+
+
+async def test_what_asks_for_a_lease_says_it_all(serve: Any, billing_at: Any) -> None:
+    served = await serve(script(http(200, LICENSE)))
+    question = replace(PLAIN, nonce="0f" * 16, sequence=7, components={"disk": "ab" * 32})
+    await billing_at(served.url).validate(SUBJECT, question)
+    said = json.loads(served.received[0].body)
+    assert (said["nonce"], said["sequence"], said["components"]) == ("0f" * 16, 7, {"disk": "ab" * 32})
+
+
+@pytest.mark.parametrize("dialect", ["auto", "extended", "classic"])
+async def test_a_nonce_goes_out_in_every_dialect_and_is_never_taken_back(
+    dialect: str, serve: Any, billing_at: Any
+) -> None:
+    served = await serve(script(http(400)))
+    billing = billing_at(served.url, dialect=dialect)
+    for _ in range(2):
+        with pytest.raises(RejectedError):
+            await billing.validate(SUBJECT, replace(PLAIN, nonce="0f" * 16))
+    assert ["nonce" in json.loads(request.body) for request in served.received] == [True, True]
+
+
+# --- leases and reports --------------------------------------------------------------------------------------------
+
+LEASE = "-----BEGIN MACHINE FILE-----\nc2VjcmV0LXRoaW5n\n-----END MACHINE FILE-----\n"
+REPORT = {
+    "license_mode": "base",
+    "is_valid": True,
+    "cameras_allowed": 8,
+    "sequence": 5,
+    "server_time": "2027-03-01T12:00:00Z",
+    "cameras": [{"camera_id": "cam-1", "mode": "trial", "is_valid": True, "enabled_growth_packs": ["retail"]}],
+}
+
+
+async def test_a_lease_comes_as_text_and_stays_out_of_what_people_see(serve: Any, billing_at: Any) -> None:
+    body = json.dumps({"is_valid": True, "license_mode": "base", "lease": LEASE}).encode()
+    served = await serve(script(http(200, body)))
+    reply = await billing_at(served.url).validate(SUBJECT, PLAIN)
+    assert reply.lease == LEASE
+    assert json.loads(reply.raw) == {"is_valid": True, "license_mode": "base", "lease": "***"}
+    assert "c2VjcmV0" not in repr(reply)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(json.dumps({"lease": LEASE, "is_valid": True}).encode()[:-5], id="cut short"),
+        pytest.param(json.dumps({"lease": [LEASE], "is_valid": True, "license_mode": "base"}).encode(), id="no text"),
+        pytest.param(
+            json.dumps({"is_valid": True, "license_mode": "base", "lease": LEASE * 1000}).encode(), id="too long"
+        ),
+        pytest.param(LEASE.encode(), id="bare"),
+    ],
+)
+async def test_no_error_shows_a_lease(body: bytes, serve: Any, billing_at: Any) -> None:
+    served = await serve(script(http(200, body)))
+    with pytest.raises(TapiError) as caught:
+        await billing_at(served.url).validate(SUBJECT, PLAIN)
+    assert "c2VjcmV0" not in f"{caught.value} {caught.value!r} {caught.value.fix}"
+
+
+async def test_the_report_is_asked_for_by_tenant(serve: Any, billing_at: Any) -> None:
+    served = await serve(script(http(200, json.dumps(REPORT).encode())))
+    report = await billing_at(served.url).license_report(TenantId("a tenant/7"))
+    assert served.received[0].line == "GET /api/v1/billing/license/a%20tenant%2F7 HTTP/1.1"
+    assert (report.tenant.mode, report.tenant.sequence) == (LicenseMode.BASE, 5)
+    camera = report.cameras["cam-1"]
+    assert (camera.mode, camera.packs, camera.cameras_allowed) == (LicenseMode.TRIAL, ("retail",), 8)
+    assert json.loads(camera.raw) == REPORT["cameras"][0]
+    assert json.loads(report.tenant.raw) == {name: word for name, word in REPORT.items() if name != "cameras"}
+
+
+async def test_no_report_is_offered(serve: Any, billing_at: Any) -> None:
+    served = await serve(script(http(404)))
+    assert await billing_at(served.url).license_report(TenantId("tenant")) is None
+
+
+async def test_a_report_that_is_not_read_is_no_answer(serve: Any, billing_at: Any) -> None:
+    served = await serve(script(http(503)))
+    with pytest.raises(UnavailableError):
+        await billing_at(served.url).license_report(TenantId("tenant"))
 
 
 async def test_the_classic_dialect_sends_nothing_more(serve: Any, billing_at: Any) -> None:
     served = await serve(script(http(200, LICENSE)))
-    await billing_at(served.url, dialect="classic").validate(SUBJECT)
+    await billing_at(served.url, dialect="classic").validate(SUBJECT, PLAIN)
     assert set(json.loads(served.received[0].body)) == {"camera_id", "tenant_id", "device_id"}
 
 
@@ -137,7 +225,7 @@ async def test_each_batch_has_a_connection_of_its_own_and_license_calls_share_on
     served = await serve(script(http(200, LICENSE)))
     billing = billing_at(served.url)
     for _ in range(3):
-        await billing.validate(SUBJECT)
+        await billing.validate(SUBJECT, PLAIN)
     assert served.connections == 1
     for _ in range(3):
         await billing.send_usage(BATCH)
@@ -201,14 +289,14 @@ async def test_usage_sums_quotes_the_tenant_and_speaks_utc(serve: Any, billing_a
 @pytest.mark.parametrize("how", ["reset", "500", "503", "429", "408", "425"])
 async def test_what_may_pass_is_asked_again(how: str, serve: Any, billing_at: Any) -> None:
     served = await serve(fail_then(1, how, http(200, LICENSE)))
-    assert (await billing_at(served.url, retries=1).validate(SUBJECT)).is_valid
+    assert (await billing_at(served.url, retries=1).validate(SUBJECT, PLAIN)).is_valid
     assert len(served.received) == 2
 
 
 async def test_one_try_and_three_retries_after_100_200_and_400_ms(serve: Any, billing_at: Any) -> None:
     served = await serve(fail_then(9, "502", b""))
     with pytest.raises(UnavailableError, match="502"):
-        await billing_at(served.url, retries=3).validate(SUBJECT)
+        await billing_at(served.url, retries=3).validate(SUBJECT, PLAIN)
     pauses = [later - earlier for earlier, later in itertools.pairwise(served.arrived)]
     assert len(pauses) == 3
     for pause, least in zip(pauses, (0.1, 0.2, 0.4), strict=True):
@@ -235,7 +323,7 @@ async def test_the_pauses_stop_growing(billing_at: Any) -> None:
 async def test_what_does_not_pass_within_a_second_is_asked_once(reply: bytes, serve: Any, billing_at: Any) -> None:
     served = await serve(script(reply))
     with pytest.raises(TapiError):
-        await billing_at(served.url, retries=3, dialect="classic").validate(SUBJECT)
+        await billing_at(served.url, retries=3, dialect="classic").validate(SUBJECT, PLAIN)
     assert len(served.received) == 1
 
 
@@ -246,7 +334,7 @@ async def test_a_hung_service_costs_one_timeout(serve: Any, billing_at: Any) -> 
 
     served = await serve(hangs)
     with pytest.raises(UnavailableError, match="in time"):
-        await billing_at(served.url, retries=3, timeout=timedelta(milliseconds=300)).validate(SUBJECT)
+        await billing_at(served.url, retries=3, timeout=timedelta(milliseconds=300)).validate(SUBJECT, PLAIN)
     assert len(served.received) == 1
 
 
@@ -254,8 +342,8 @@ async def test_a_hung_service_costs_one_timeout(serve: Any, billing_at: Any) -> 
 async def test_auto_falls_back_to_classic_for_good(status: int, serve: Any, billing_at: Any) -> None:
     served = await serve(script(http(status, b"unknown field"), http(200, LICENSE)))
     billing = billing_at(served.url)
-    assert (await billing.validate(SUBJECT)).is_valid
-    assert (await billing.validate(SUBJECT)).is_valid
+    assert (await billing.validate(SUBJECT, PLAIN)).is_valid
+    assert (await billing.validate(SUBJECT, PLAIN)).is_valid
     assert ["agent_version" in json.loads(request.body) for request in served.received] == [True, False, False]
 
 
@@ -263,8 +351,8 @@ async def test_a_request_refused_in_both_dialects_proves_nothing(serve: Any, bil
     served = await serve(script(http(400), http(400), http(200, LICENSE)))
     billing = billing_at(served.url)
     with pytest.raises(RejectedError):
-        await billing.validate(SUBJECT)
-    assert (await billing.validate(SUBJECT)).is_valid
+        await billing.validate(SUBJECT, PLAIN)
+    assert (await billing.validate(SUBJECT, PLAIN)).is_valid
     assert "agent_version" in json.loads(served.received[-1].body)
 
 
@@ -272,7 +360,7 @@ async def test_a_request_refused_in_both_dialects_proves_nothing(serve: Any, bil
 async def test_no_second_question_without_need(dialect: str, status: int, serve: Any, billing_at: Any) -> None:
     served = await serve(script(http(status)))
     with pytest.raises(RejectedError):
-        await billing_at(served.url, dialect=dialect).validate(SUBJECT)
+        await billing_at(served.url, dialect=dialect).validate(SUBJECT, PLAIN)
     assert len(served.received) == 1
 
 
@@ -291,7 +379,7 @@ async def test_the_key_shows_nowhere(serve: Any, billing_at: Any, caplog: pytest
     caplog.set_level(logging.DEBUG)
     for _ in range(3):
         with pytest.raises(TapiError) as caught:
-            await billing.validate(SUBJECT)
+            await billing.validate(SUBJECT, PLAIN)
         assert "***" in str(caught.value)
         assert KEY not in f"{caught.value!r} {caught.value.fix}"
     assert KEY.encode() not in (await billing.send_usage(BATCH)).body
@@ -302,8 +390,8 @@ async def test_the_key_shows_nowhere(serve: Any, billing_at: Any, caplog: pytest
 async def test_a_captive_portal_leaves_no_cookie(serve: Any, billing_at: Any) -> None:
     served = await serve(script(http(200, LICENSE, Set_Cookie="portal=1")))
     billing = billing_at(served.url)
-    await billing.validate(SUBJECT)
-    await billing.validate(SUBJECT)
+    await billing.validate(SUBJECT, PLAIN)
+    await billing.validate(SUBJECT, PLAIN)
     assert "cookie" not in served.received[1].headers
 
 
@@ -312,7 +400,7 @@ async def test_a_redirect_is_not_followed(serve: Any, billing_at: Any) -> None:
     served = await serve(script(http(307, Location=portal.url)))
     billing = billing_at(served.url)
     with pytest.raises(UnavailableError):
-        await billing.validate(SUBJECT)
+        await billing.validate(SUBJECT, PLAIN)
     assert (await billing.send_usage(BATCH)).status == 307
     assert portal.connections == 0
 
@@ -323,7 +411,7 @@ async def test_loopback_is_never_asked_through_a_proxy(
     proxy, served = await serve(script(http(502))), await serve(script(http(200, LICENSE)))
     monkeypatch.setenv("HTTP_PROXY", proxy.url.removesuffix("/api/v1"))
     monkeypatch.delenv("NO_PROXY", raising=False)
-    assert (await billing_at(served.url).validate(SUBJECT)).is_valid
+    assert (await billing_at(served.url).validate(SUBJECT, PLAIN)).is_valid
     assert proxy.connections == 0
 
 
@@ -333,7 +421,7 @@ async def test_another_machine_is_asked_through_the_proxy(
     proxy = await serve(script(http(200, LICENSE)))
     monkeypatch.setenv("HTTP_PROXY", proxy.url.removesuffix("/api/v1"))
     monkeypatch.delenv("NO_PROXY", raising=False)
-    assert (await billing_at("http://billing.invalid/api/v1").validate(SUBJECT)).is_valid
+    assert (await billing_at("http://billing.invalid/api/v1").validate(SUBJECT, PLAIN)).is_valid
     assert proxy.received[0].line == "POST http://billing.invalid/api/v1/licenses/validate HTTP/1.1"
 
 
@@ -362,7 +450,7 @@ async def test_the_site_can_bring_its_own_ca(
 ) -> None:
     served = await serve(script(http(200, LICENSE)), tls=self_signed_server)
     monkeypatch.setenv("SSL_CERT_FILE", str(self_signed[0]))
-    assert (await billing_at(served.url, verify=None).validate(SUBJECT)).is_valid
+    assert (await billing_at(served.url, verify=None).validate(SUBJECT, PLAIN)).is_valid
 
 
 @pytest.mark.parametrize("how", ["timeouts", "cancellations"])
@@ -375,14 +463,14 @@ async def test_what_is_given_up_blocks_no_later_call(how: str, serve: Any, billi
 
     served = await serve(hangs_until_healed)
     billing = billing_at(served.url, timeout=timedelta(seconds=1))
-    calls = [asyncio.create_task(billing.validate(SUBJECT)) for _ in range(60)]
+    calls = [asyncio.create_task(billing.validate(SUBJECT, PLAIN)) for _ in range(60)]
     for call in calls if how == "cancellations" else []:
         await asyncio.sleep(0)  # so that each is cancelled one step further on its way
         call.cancel()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} <= {UnavailableError, asyncio.CancelledError}
     healed.set()
-    assert (await billing.validate(SUBJECT)).is_valid
+    assert (await billing.validate(SUBJECT, PLAIN)).is_valid
 
 
 async def test_a_flood_is_cut_off_early(serve: Any, billing_at: Any) -> None:
@@ -411,7 +499,7 @@ async def test_a_flood_is_cut_off_early(serve: Any, billing_at: Any) -> None:
 async def test_integrity_is_not_retried_and_names_the_field(serve: Any, billing_at: Any) -> None:
     served = await serve(script(http(200, LICENSE | {"license_mode": "gold"})))
     with pytest.raises(IntegrityError, match="license_mode is 'gold', the contract says trial or base"):
-        await billing_at(served.url, retries=3).validate(SUBJECT)
+        await billing_at(served.url, retries=3).validate(SUBJECT, PLAIN)
     assert len(served.received) == 1
 
 
@@ -435,5 +523,5 @@ async def test_an_exchange_ends_when_the_client_is_closed(serve: Any, billing_at
 async def test_a_license_comes_with_the_reply_as_it_came_but_for_the_key(serve: Any, billing_at: Any) -> None:
     body = b'{ "is_valid": true, "license_mode":"base", "n": 1.50, "echo": "Bearer ' + KEY.encode() + b'" }'
     served = await serve(script(http(200, body)))
-    reply = await billing_at(served.url).validate(SUBJECT)
+    reply = await billing_at(served.url).validate(SUBJECT, PLAIN)
     assert reply.raw == '{ "is_valid": true, "license_mode":"base", "n": 1.50, "echo": "Bearer ***" }'

@@ -22,6 +22,7 @@ from tapi_agent.domain.delivery import TransportFailure, UsageReply, WireBatch
 from tapi_agent.domain.errors import IntegrityError, RejectedError, TapiError, UnavailableError
 from tapi_agent.domain.ids import BatchId, CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import LicenseMode, Subject
+from tapi_agent.testing.billing import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -197,7 +198,7 @@ MATRIX = {
 async def test_a_license_call_gets_no_answer_and_says_why(row: Row, serve: Any, billing_at: Any) -> None:
     served = await serve(row.handler)
     with pytest.raises(row.error) as caught:
-        await billing_at(served.url, timeout=row.timeout, dialect="classic").validate(SUBJECT)
+        await billing_at(served.url, timeout=row.timeout, dialect="classic").validate(SUBJECT, PLAIN)
     assert type(caught.value) is row.error
     assert row.says in str(caught.value)
     assert str(caught.value).isprintable()
@@ -234,7 +235,7 @@ async def test_a_reply_cut_anywhere_is_no_reply_and_never_an_exception(serve: An
 async def test_a_429_carries_the_wish_of_the_service(serve: Any, billing_at: Any) -> None:
     served = await serve(answers(http(429, Retry_After="77")))
     with pytest.raises(UnavailableError) as caught:
-        await billing_at(served.url).validate(SUBJECT)
+        await billing_at(served.url).validate(SUBJECT, PLAIN)
     assert caught.value.retry_after == timedelta(seconds=77)
     assert (await billing_at(served.url).send_usage(BATCH)).retry_after == timedelta(seconds=77)
 
@@ -254,7 +255,7 @@ async def test_an_odd_reply_of_the_service_is_still_its_word(
     body: bytes, headers: dict[str, str], serve: Any, billing_at: Any
 ) -> None:
     served = await serve(answers(http(200, body, **headers)))
-    assert (await billing_at(served.url).validate(SUBJECT)).mode is LicenseMode.BASE
+    assert (await billing_at(served.url).validate(SUBJECT, PLAIN)).mode is LicenseMode.BASE
     reply = await billing_at(served.url).send_usage(BATCH)
     assert (reply.status, reply.body.removeprefix(b"\xef\xbb\xbf")) == (200, LICENSE)
 
@@ -275,7 +276,7 @@ class NoConnection:
 
 async def expect_no_connection(billing: HttpBilling, expected: NoConnection) -> None:
     with pytest.raises(UnavailableError, match=expected.says) as caught:
-        await billing.validate(SUBJECT)
+        await billing.validate(SUBJECT, PLAIN)
     assert expected.fix in caught.value.fix
     assert await billing.send_usage(BATCH) == UsageReply(failure=expected.failure, written=False)
 
@@ -321,7 +322,7 @@ async def test_tls_with_a_trusted_certificate(
 ) -> None:
     served = await serve(answers(http(200, LICENSE)), tls=self_signed_server)
     billing = billing_at(served.url, verify=ssl.create_default_context(cafile=self_signed[0]))
-    assert (await billing.validate(SUBJECT)).is_valid
+    assert (await billing.validate(SUBJECT, PLAIN)).is_valid
 
 
 async def test_a_server_without_tls_behind_https(serve: Any, billing_at: Any) -> None:

@@ -25,7 +25,7 @@ from tapi_agent.services.licensing import LicensePolicy, Licensing, Neighbors, S
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import GOOD, FakeBilling
 from tapi_agent.testing.leases import no_leases
-from tapi_agent.testing.licenses import Announcements, MemoryLicenseLog, MemoryMark, MemoryRoster
+from tapi_agent.testing.licenses import Announcements, MemoryLicenseLog, MemoryMark, MemoryRequest, MemoryRoster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -58,6 +58,7 @@ class Box:
             tiers=[RedisEvidence(cache=cache, device_id=device, tenant_id=tenant, ttl=timedelta(hours=1))],
             sealer=DeviceSealer(DeviceKey(secrets.token_bytes(KEY_BYTES))),
             roster=MemoryRoster(),
+            requests=MemoryRequest(),
             edge_log=MemoryLicenseLog(),
             publisher=Announcements(),
         )

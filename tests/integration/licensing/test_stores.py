@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tapi_agent.adapters.clock import SystemClock
-from tapi_agent.adapters.files import FileEvidence, FileMark, FileRoster, keep_first
+from tapi_agent.adapters.files import FileEvidence, FileMark, FileRequest, FileRoster, keep_first
 from tapi_agent.adapters.postgres.licenses import PostgresEvidence, PostgresLicenseLog
 from tapi_agent.adapters.postgres.migrator import Migrator
 from tapi_agent.adapters.postgres.pool import Database
@@ -77,6 +77,7 @@ class Site:
             ],
             sealer=DeviceSealer(key),
             roster=FileRoster(self.state / "roster.json"),
+            requests=FileRequest(self.state / "license.request", key=key),
             edge_log=PostgresLicenseLog(database=database, **BOX),
             publisher=self.heard,
         )

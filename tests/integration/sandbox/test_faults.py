@@ -6,11 +6,13 @@ import http.client
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from tests.integration.sandbox.conftest import TIMEOUT, event_text, new_batch, read, seal
+from tests.integration.sandbox.lease_tools import MARKS, NONCE, moment, opened, verifies, word
 
 from tapi_agent.domain.errors import RejectedError
 from tapi_agent.testing.wait import wait_until
@@ -112,6 +114,98 @@ def test_garbage(service: Service) -> None:
     with pytest.raises(ValueError, match="Unterminated"):
         _ = reply.json
     assert service.billed() == []
+
+
+def test_wrong_types_is_json_that_no_field_can_be_read_from(service: Service) -> None:
+    calls = [
+        lambda: service.validate(nonce=NONCE),
+        lambda: service.call("GET", f"/api/v1/billing/license/{service.tenant}"),
+        lambda: service.send(new_batch()),
+    ]
+    right = [call().json for call in calls]
+    service.fault("wrong_types", times=3)
+    for call, good in zip(calls, right, strict=True):
+        reply = call()
+        assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
+        wrong = {name: value for name, value in reply.json.items() if name in good}
+        assert len(wrong) >= 3
+        assert [name for name, value in wrong.items() if type(value) is type(good[name])] == []
+    assert len(service.billed()) == 1, "the request was not looked at"
+
+
+@pytest.fixture
+def signed(service: Service) -> Service:
+    service.admin.leases(service.tenant)
+    return service
+
+
+def forged(service: Service, action: str) -> str | None:
+    """The lease of the next reply, whose rest is as usual."""
+    usual = service.validate(nonce=NONCE, components=MARKS).json
+    service.fault(action, times=1)
+    reply = service.validate(nonce=NONCE, components=MARKS)
+    assert (reply.status, reply.json["is_valid"], reply.json["sequence"]) == (200, True, usual["sequence"])
+    lease: str | None = reply.json.get("lease")
+    return lease
+
+
+def test_an_unsigned_reply(signed: Service) -> None:
+    assert forged(signed, "unsigned") is None
+
+
+def test_a_lease_that_nobody_s_key_signed(signed: Service) -> None:
+    signed.admin.rotate_key()
+    text, known = str(forged(signed, "wrong_key")), signed.admin.keys()
+    assert len(known) >= 2
+    assert not any(verifies(text, key["public_key"]) for key in known)
+
+
+@pytest.mark.parametrize(
+    ("action", "differs"),
+    [
+        ("wrong_machine", {"fingerprint", "components"}),
+        ("wrong_nonce", {"nonce"}),
+        ("wrong_subject", {"camera_id"}),
+        ("old_sequence", {"sequence"}),
+    ],
+)
+def test_a_forged_lease_is_wrong_in_this_only(signed: Service, action: str, differs: set[str]) -> None:
+    key = signed.admin.keys()[0]["public_key"]
+    right = said(opened(signed.validate(nonce=NONCE, components=MARKS).json["lease"], key))
+    wrong = said(opened(str(forged(signed, action)), key))
+    assert {name for name, value in right.items() if wrong[name] != value} == differs
+    assert wrong["sequence"] <= right["sequence"]
+
+
+def said(document: Any) -> dict[str, Any]:
+    """What a lease says, but for its times."""
+    machine = document["data"]["attributes"]["fingerprint"]
+    return word(document) | {"fingerprint": machine, "nonce": document["meta"]["nonce"]}
+
+
+def test_a_replayed_lease_is_the_first_one_of_its_subject(signed: Service) -> None:
+    first = signed.validate(nonce="a" * 32).json
+    signed.validate("cam-02", nonce="b" * 32)
+    signed.admin.packs(signed.tenant, enable=["integration"])
+    newer = signed.validate(nonce="c" * 32).json
+    signed.fault("replay_lease", times=2)
+    assert signed.validate(nonce=NONCE).json["lease"] == first["lease"]
+    assert signed.validate("cam-02", nonce=NONCE).json["lease"] != first["lease"]
+    assert first["sequence"] < newer["sequence"]
+
+
+def test_without_an_earlier_lease_there_is_none_to_replay(signed: Service) -> None:
+    signed.fault("replay_lease", times=1)
+    assert "lease" not in signed.validate(nonce=NONCE).json
+
+
+def test_leases_are_issued_by_the_wrong_clock(signed: Service) -> None:
+    signed.fault("wrong_clock", seconds=-1_000_000_000, times=1)
+    reply = signed.validate(nonce=NONCE).json
+    meta = opened(reply["lease"], signed.admin.keys()[0]["public_key"])["meta"]
+    assert abs(moment(meta["issued"]) - moment(reply["server_time"])) < timedelta(seconds=20)
+    assert moment(meta["issued"]).year < 2010
+    assert moment(meta["expiry"]) - moment(meta["issued"]) == timedelta(days=30)
 
 
 def test_delay_comes_before_the_fault_behind_it(service: Service) -> None:
@@ -219,6 +313,7 @@ def test_a_rule_without_times_holds_until_it_is_cleared(service: Service) -> Non
     "rule",
     [
         {"action": "explode"},
+        {"action": "wrong_key", "seconds": 1},
         {"action": "status", "status": 200},
         {"action": "status"},
         {"action": "refuse", "times": 0},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from tests.integration.sandbox.lease_tools import moment
 
 if TYPE_CHECKING:
     from tests.integration.sandbox.conftest import Service
@@ -35,7 +36,7 @@ def test_validate_says_null_for_no_packs_and_unlimited_cameras(service: Service)
 
 
 def test_validate_carries_the_extension(service: Service) -> None:
-    word = service.validate(nonce="n", fingerprint="f", agent_version="1", sequence=3, clock={"wall": "x"}).json
+    word = service.validate(nonce="0" * 32, fingerprint="f", agent_version="1", sequence=3, clock={"wall": "x"}).json
     assert set(word) - CLASSIC_FIELDS == {"status", "sequence", "server_time"}
     assert word["status"] == "active"
     assert word["server_time"].endswith("Z")
@@ -233,7 +234,10 @@ def test_license_report(service: Service) -> None:
     service.validate("placed")
     report = service.call("GET", f"/api/v1/billing/license/{service.tenant}").json
     assert report.pop("days_remaining") > 50_000
+    assert moment(report.pop("server_time")).tzinfo is not None
     assert report == {
+        "status": "active",
+        "sequence": service.validate("").json["sequence"],
         "license_mode": "base",
         "is_valid": True,
         "active_cameras": 2,
@@ -247,6 +251,7 @@ def test_license_report(service: Service) -> None:
                 "is_valid": False,
                 "valid_until": PAST,
                 "enabled_growth_packs": None,
+                "status": "expired",
             },
             {
                 "camera_id": "placed",
@@ -254,9 +259,34 @@ def test_license_report(service: Service) -> None:
                 "is_valid": True,
                 "valid_until": FAR,
                 "enabled_growth_packs": ["integration"],
+                "status": "active",
             },
         ],
     }
+
+
+def test_the_license_report_of_a_classic_service(service: Service) -> None:
+    service.validate("placed")
+    service.fault("classic_only", times=1)
+    report = service.call("GET", f"/api/v1/billing/license/{service.tenant}").json
+    assert not {"status", "sequence", "server_time"} & report.keys()
+    assert [set(camera) for camera in report["cameras"]] == [
+        {"camera_id", "mode", "is_valid", "valid_until", "enabled_growth_packs"}
+    ]
+
+
+def test_the_license_report_knows_who_came_first(service: Service) -> None:
+    for camera in ("zulu", "alpha", "mike"):
+        service.validate(camera)
+    service.admin.subscribe(service.tenant, cameras_allowed=2)
+    service.admin.suspend(service.tenant)
+    report = service.call("GET", f"/api/v1/billing/license/{service.tenant}").json
+    assert report["status"] == "suspended"
+    assert [(one["camera_id"], one["mode"], one["status"]) for one in report["cameras"]] == [
+        ("alpha", "base", "suspended"),
+        ("mike", "unlicensed", "active"),
+        ("zulu", "base", "suspended"),
+    ]
 
 
 @pytest.mark.parametrize(("valid_until", "days"), [(None, None), ("0001-01-01T00:00:00Z", None), (PAST, 0)])

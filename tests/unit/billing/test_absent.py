@@ -10,13 +10,14 @@ from tapi_agent.domain.delivery import TransportFailure, UsageReply, WireBatch
 from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.domain.ids import BatchId, CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import Subject
+from tapi_agent.testing.billing import PLAIN
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 TENANT = TenantId("tenant")
 SUBJECT = Subject(device_id=DeviceId("d"), tenant_id=TENANT, camera_id=CameraId("c"))
 CALLS = {
     "health": lambda billing: billing.health(),
-    "validate": lambda billing: billing.validate(SUBJECT),
+    "validate": lambda billing: billing.validate(SUBJECT, PLAIN),
     "heartbeat": lambda billing: billing.heartbeat(tenant_id=TENANT, cameras=[], tier="basic"),
     "find_batch": lambda billing: billing.find_batch(UUID(int=7)),
     "usage_sums": lambda billing: billing.usage_sums(TENANT, start=NOW, end=NOW),

@@ -13,7 +13,7 @@ from tapi_agent.domain.delivery import TransportFailure, UsageReply, WireBatch
 from tapi_agent.domain.errors import RejectedError, UnavailableError
 from tapi_agent.domain.ids import BatchId, CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import LicenseMode, Subject
-from tapi_agent.testing.billing import GOOD, Beat, FakeBilling
+from tapi_agent.testing.billing import GOOD, PLAIN, Beat, FakeBilling
 
 CAMERA = CameraId("cam-1")
 SUBJECT = Subject(device_id=DeviceId("device-1"), tenant_id=TenantId("tenant"), camera_id=CAMERA)
@@ -24,7 +24,7 @@ async def test_answers_come_in_turn_and_the_last_one_stays() -> None:
     fake = FakeBilling()
     trial, enterprise = replace(GOOD, mode=LicenseMode.TRIAL), replace(GOOD, mode=LicenseMode.ENTERPRISE)
     fake.answer(CAMERA, trial, enterprise)
-    assert [await fake.validate(SUBJECT) for _ in range(3)] == [trial, enterprise, enterprise]
+    assert [await fake.validate(SUBJECT, PLAIN) for _ in range(3)] == [trial, enterprise, enterprise]
     assert fake.asked == [SUBJECT] * 3
 
 
@@ -32,16 +32,16 @@ async def test_an_answer_may_be_an_error() -> None:
     fake = FakeBilling()
     fake.answer(CAMERA, RejectedError("no such camera", code="not_found"), GOOD)
     with pytest.raises(RejectedError, match="no such camera"):
-        await fake.validate(SUBJECT)
-    assert await fake.validate(SUBJECT) == GOOD
+        await fake.validate(SUBJECT, PLAIN)
+    assert await fake.validate(SUBJECT, PLAIN) == GOOD
 
 
 async def test_what_is_allowed_again_is_newer_than_the_denial() -> None:
     fake = FakeBilling()
     fake.deny(CAMERA)
-    denied = await fake.validate(SUBJECT)
+    denied = await fake.validate(SUBJECT, PLAIN)
     fake.allow(CAMERA)
-    allowed = await fake.validate(SUBJECT)
+    allowed = await fake.validate(SUBJECT, PLAIN)
     assert (denied.is_valid, allowed.is_valid) == (False, True)
     assert (GOOD.sequence or 0) < (denied.sequence or 0) < (allowed.sequence or 0)
 
@@ -74,7 +74,7 @@ async def test_a_failure_can_be_chosen_and_nothing_is_sent() -> None:
 async def test_a_slow_service_answers_who_is_still_waiting_when_it_recovers() -> None:
     fake = FakeBilling(timeout=timedelta(seconds=20))
     fake.slow()
-    waiting = asyncio.create_task(fake.validate(SUBJECT))
+    waiting = asyncio.create_task(fake.validate(SUBJECT, PLAIN))
     await asyncio.sleep(0)
     assert not waiting.done()
     fake.online()

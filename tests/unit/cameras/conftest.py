@@ -15,7 +15,14 @@ from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.cameras import MemoryCameras
 from tapi_agent.testing.clock import FakeClock
 from tapi_agent.testing.leases import no_leases
-from tapi_agent.testing.licenses import Announcements, MemoryEvidence, MemoryLicenseLog, MemoryMark, MemoryRoster
+from tapi_agent.testing.licenses import (
+    Announcements,
+    MemoryEvidence,
+    MemoryLicenseLog,
+    MemoryMark,
+    MemoryRequest,
+    MemoryRoster,
+)
 
 BOX = DeviceId("box")
 
@@ -46,6 +53,7 @@ class Stage:
             tiers=[MemoryEvidence("file")],
             sealer=DeviceSealer(DeviceKey(bytes(32))),
             roster=self.roster,
+            requests=MemoryRequest(),
             edge_log=MemoryLicenseLog(),
             publisher=Announcements(),
         )

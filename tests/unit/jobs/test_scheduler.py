@@ -78,6 +78,55 @@ async def test_a_forward_step_of_56_years_is_one_run_not_millions() -> None:
     assert following == datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)
 
 
+class CountedTrigger(FromNow):
+    """Remembers how often a run time was computed."""
+
+    computed = 0
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        self.computed += 1
+        return super().get_next_fire_time(previous_fire_time, now)
+
+
+STEPS = [
+    pytest.param(datetime(1970, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), id="1970 to 2026"),
+    pytest.param(datetime(2099, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), id="2099 to 2026"),
+    pytest.param(datetime(2026, 1, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), id="an hour back"),
+    pytest.param(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 1, tzinfo=UTC), id="an hour ahead"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), STEPS)
+async def test_a_step_costs_one_run_time_a_job_and_the_next_run_is_an_interval_away(
+    monkeypatch: pytest.MonkeyPatch, before: datetime, after: datetime
+) -> None:
+    """What blocks the loop is the walk over missed run times: there is none, whatever the step."""
+    counter, clock, triggers, stepped = Counter(), SteppedClock(), [], asyncio.Event()
+
+    def trigger(job: Job) -> CountedTrigger:
+        triggers.append(CountedTrigger(interval=job.interval, first=job.first))
+        return triggers[-1]
+
+    monkeypatch.setattr("tapi_agent.jobs.scheduler._trigger", trigger)
+    job = Job(name="count", verb=counter, interval=timedelta(seconds=5))
+    scheduler = JobScheduler([job], clock=clock, look=timedelta(milliseconds=1))
+    with freeze_time(before, real_asyncio=True) as frozen:
+        scheduler.start()
+        await counter.again()
+        watch = asyncio.create_task(scheduler.watch_clock(lambda _step: stepped.set()))
+        await asyncio.sleep(0)
+        frozen.move_to(after)
+        clock.step = after - before
+        await counter.again()
+        await asyncio.wait_for(stepped.wait(), 5)
+        following = scheduler._scheduler.get_job("count").next_run_time
+        watch.cancel()
+        scheduler.stop()
+    assert counter.count == 2
+    assert following == after + timedelta(seconds=5)
+    assert [one.computed for one in triggers] == [3, 3]  # when scheduled, to end the walk, and for the next run
+
+
 @pytest.mark.parametrize("step", [timedelta(hours=-1), timedelta(days=-365), timedelta(days=3650)], ids=str)
 async def test_a_clock_step_schedules_every_job_anew(step: timedelta) -> None:
     counter, clock, steps = Counter(), SteppedClock(), []

@@ -10,19 +10,28 @@ import pytest
 
 from tapi_agent.adapters.signing import DeviceKey, DeviceSealer
 from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
+from tapi_agent.domain.lease import Lease, LeaseKind, evidence_of
 from tapi_agent.domain.license import Evidence, LicenseMode, LicenseState, Reason, Subject
 from tapi_agent.services.connectivity import Connectivity
-from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
+from tapi_agent.services.licensing import Leases, LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
-from tapi_agent.testing.clock import FakeClock
-from tapi_agent.testing.leases import no_leases
-from tapi_agent.testing.licenses import Announcements, MemoryEvidence, MemoryLicenseLog, MemoryMark, MemoryRoster
+from tapi_agent.testing.clock import START, FakeClock
+from tapi_agent.testing.leases import FakeLeases, FakeMachine
+from tapi_agent.testing.licenses import (
+    Announcements,
+    MemoryEvidence,
+    MemoryLicenseLog,
+    MemoryMark,
+    MemoryRequest,
+    MemoryRoster,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 T = datetime(2027, 3, 1, 12, tzinfo=UTC)
+MONTH = timedelta(days=30)
 
 
 @pytest.fixture
@@ -51,6 +60,9 @@ class Stage:
     redis: MemoryEvidence = field(default_factory=lambda: MemoryEvidence("redis"))
     postgres: MemoryEvidence = field(default_factory=lambda: MemoryEvidence("postgres"))
     roster: MemoryRoster = field(default_factory=MemoryRoster)
+    request: MemoryRequest = field(default_factory=MemoryRequest)
+    leases: FakeLeases = field(default_factory=FakeLeases)
+    parts: FakeMachine = field(default_factory=FakeMachine)
     log: MemoryLicenseLog = field(default_factory=MemoryLicenseLog)
     heard: Announcements = field(default_factory=Announcements)
     policy: LicensePolicy = field(default_factory=lambda: LicensePolicy(tick=timedelta(milliseconds=1)))
@@ -75,12 +87,13 @@ class Stage:
                 connectivity=self.connectivity,
                 clock=self.clock,
                 machine=self.machine,
-                leases=no_leases(self.tenant),
+                leases=Leases(reader=self.leases, machine=self.parts, tenant=self.tenant),
                 entropy=longest_wait,
             ),
             tiers=[self.file, self.redis, self.postgres],
             sealer=self.sealer,
             roster=self.roster,
+            requests=self.request,
             edge_log=self.log,
             publisher=self.heard,
         )
@@ -110,6 +123,25 @@ class Stage:
     def keep(self, tier: MemoryEvidence, evidence: Evidence) -> None:
         """Let a tier have evidence, as if it had been stored before."""
         tier.kept[evidence.subject] = evidence, self.sealer.seal(evidence)
+
+    def lease(self, camera: str = "", *, key_id: str = "k1", issued: datetime = START, **contents: object) -> Lease:
+        """What a lease of this box says; its key is trusted from the next start on."""
+        if key_id not in self.leases.key_ids:
+            self.leases.key_ids = (*self.leases.key_ids, key_id)
+        made_for = {"tenant_id": self.tenant.tenant_id, "device_id": self.tenant.device_id, "expiry": START + MONTH}
+        return Lease(
+            **{"kind": LeaseKind.MACHINE, **made_for, **contents},
+            camera_id=CameraId(camera),
+            key_id=key_id,
+            issued=issued,
+        )
+
+    def keep_lease(self, tier: MemoryEvidence, lease: Lease) -> str:
+        """Let a tier have a lease file, as if it had been stored before; its text."""
+        text = self.leases.issue(lease)
+        evidence = evidence_of(lease, tenant=self.tenant)
+        tier.kept[evidence.subject] = evidence, text
+        return text
 
     def state(self, camera: str) -> LicenseState:
         return self.licensing.view(CameraId(camera)).standing.state

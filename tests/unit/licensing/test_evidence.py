@@ -150,3 +150,15 @@ def test_a_refused_camera_says_nothing_about_the_others(evidence) -> None:
     refused = replace(evidence, cameras_allowed=0, denied=Reason.UNLICENSED, verified_at=evidence.verified_at + DAY)
     assert camera_limit(None, [replace(evidence, cameras_allowed=3), refused]) == 3
     assert camera_limit(refused, []) is None
+
+
+def test_a_refused_tenant_does_not_lift_the_limit_of_its_cameras(evidence) -> None:
+    refused = replace(evidence, cameras_allowed=0, denied=Reason.REVOKED, verified_at=evidence.verified_at + DAY)
+    assert camera_limit(refused, [replace(evidence, cameras_allowed=3)]) == 3
+
+
+def test_a_sequence_of_one_camera_says_nothing_about_another(evidence) -> None:
+    often = replace(evidence, signed=True, sequence=900, cameras_allowed=2)
+    lately = replace(evidence, signed=True, sequence=1, cameras_allowed=5, verified_at=evidence.verified_at + DAY)
+    assert camera_limit(None, [often, lately]) == 5
+    assert camera_limit(None, [often, replace(lately, signed=False)]) == 2

@@ -7,16 +7,19 @@ import stat
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
-from tapi_agent.adapters.files import FileEvidence, FileMark, FileRoster, durable, keep_first
+from tapi_agent.adapters.files import FileEvidence, FileMark, FileRequest, FileRoster, durable, keep_first
 from tapi_agent.adapters.files.durable import DurableFile
 from tapi_agent.adapters.signing import DeviceKey
 from tapi_agent.domain.errors import ConfigurationError, IntegrityError, UnavailableError
-from tapi_agent.domain.ids import CameraId
-from tapi_agent.domain.license import Camera, LicenseState
+from tapi_agent.domain.events import LicenseChanged
+from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
+from tapi_agent.domain.license import Camera, LicenseState, Reason, Subject
 from tapi_agent.domain.trusted_time import Mark
+from tapi_agent.ports.licenses import OpenRequest, Roll, SealedEvidence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,18 +123,57 @@ async def test_a_link_planted_in_the_way_is_not_followed(tmp_path: Path) -> None
 # --- evidence ---
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"{", b"[]", b'{"a": 1}'], ids=["no text", "cut", "list", "number"])
-async def test_a_damaged_evidence_file_is_set_aside_and_a_miss(tmp_path: Path, evidence, content) -> None:
+DAMAGED = pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe", b"{", b"[]", b'{"a": 1}'],
+    ids=["no text", "cut", "list", "number"],
+)
+
+
+@DAMAGED
+async def test_a_damaged_evidence_file_is_set_aside_and_said_so(tmp_path: Path, evidence, content) -> None:
     path = tmp_path / "evidence.json"
     path.write_bytes(content)
     tier = FileEvidence(path)
-    assert await tier.load_all() == []
+    with pytest.raises(IntegrityError, match="is damaged"):
+        await tier.load_all()
     assert (tmp_path / "evidence.json.corrupt").read_bytes() == content
+    assert await tier.load_all() == {}
     await tier.save(evidence, "sealed")
     assert await FileEvidence(path).load(evidence.subject) == "sealed"
 
 
-async def test_a_thousand_cameras_cost_a_few_writes(tmp_path: Path, evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("key", ["a", "5", "[1, 2]"])
+async def test_a_file_with_a_subject_that_is_none_is_damaged(tmp_path: Path, key: str) -> None:
+    (tmp_path / "evidence.json").write_text(json.dumps({key: "sealed"}))
+    with pytest.raises(IntegrityError, match="is damaged"):
+        await FileEvidence(tmp_path / "evidence.json").load_all()
+
+
+@DAMAGED
+async def test_damage_that_is_found_when_saving_is_set_aside_too(tmp_path: Path, evidence, content) -> None:
+    (tmp_path / "evidence.json").write_bytes(content)
+    tier = FileEvidence(tmp_path / "evidence.json")
+    await tier.save(evidence, "sealed")
+    assert (tmp_path / "evidence.json.corrupt").read_bytes() == content
+    assert await tier.load_all() == {evidence.subject: "sealed"}
+
+
+async def test_the_thread_of_a_cancelled_saver_cannot_undo_a_later_change(tmp_path: Path) -> None:
+    file = DurableFile(tmp_path / "state")
+    file._change(2, lambda content: (content or b"") + b"later")
+    file._change(1, lambda content: (content or b"") + b"left behind")
+    assert await file.read() == b"later"
+
+
+async def test_changes_at_the_same_time_all_happen(tmp_path: Path, evidence) -> None:
+    tier = FileEvidence(tmp_path / "evidence.json")
+    words = [replace(evidence, subject=replace(evidence.subject, camera_id=CameraId(str(n)))) for n in range(20)]
+    await asyncio.gather(*(tier.save(word, f"sealed {word.subject.camera_id}") for word in words))
+    assert await tier.load_all() == {word.subject: f"sealed {word.subject.camera_id}" for word in words}
+
+
+async def test_a_thousand_cameras_cost_one_write(tmp_path: Path, evidence, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs = []
     real = os.fsync
     monkeypatch.setattr(durable.os, "fsync", lambda descriptor: (syncs.append(descriptor), real(descriptor)))
@@ -140,8 +182,8 @@ async def test_a_thousand_cameras_cost_a_few_writes(tmp_path: Path, evidence, mo
         replace(evidence, subject=replace(evidence.subject, camera_id=CameraId(f"camera {number}")))
         for number in range(1000)
     ]
-    await asyncio.gather(*(tier.save(word, f"sealed {word.subject.camera_id}") for word in words))
-    assert len(syncs) <= 4, "one of the file and one of its folder, for each write"
+    await tier.save_many([SealedEvidence(evidence=word, sealed="sealed") for word in words])
+    assert len(syncs) == 2, "one of the file and one of its folder"
     assert len(json.loads((tmp_path / "evidence.json").read_bytes())) == 1000
 
 
@@ -184,6 +226,42 @@ async def test_a_mark_of_another_device_is_no_mark(tmp_path: Path) -> None:
         await FileMark(tmp_path / "mark", key=KEY).load()
 
 
+# --- the open request ---
+
+REQUEST = OpenRequest(nonce="0f" * 16, made_at=T)
+
+
+async def test_the_open_request_comes_back_as_it_was_until_it_is_closed(tmp_path: Path) -> None:
+    store = FileRequest(tmp_path / "request", key=KEY)
+    assert await store.load() is None
+    await store.save(REQUEST)
+    assert mode(tmp_path / "request") == 0o600
+    assert await FileRequest(tmp_path / "request", key=KEY).load() == REQUEST
+    await store.clear()
+    await store.clear()
+    assert (await store.load(), names(tmp_path)) == (None, [])
+
+
+@pytest.mark.parametrize("content", ["another nonce", "no text", "another device"])
+async def test_a_request_changed_by_hand_is_set_aside(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "request"
+    await FileRequest(path, key=DeviceKey(bytes(32)) if content == "another device" else KEY).save(REQUEST)
+    text = path.read_bytes()
+    path.write_bytes(
+        b"\xff" if content == "no text" else text.replace(b"0f0f", b"0a0a") if "nonce" in content else text
+    )
+    with pytest.raises(IntegrityError, match="open license request") as caught:
+        await FileRequest(path, key=KEY).load()
+    assert "license request" in caught.value.fix
+    assert names(tmp_path) == ["request.corrupt"]
+
+
+async def test_what_cannot_be_removed_is_said(tmp_path: Path) -> None:
+    (tmp_path / "request").mkdir()
+    with pytest.raises(UnavailableError, match="cannot remove"):
+        await FileRequest(tmp_path / "request", key=KEY).clear()
+
+
 # --- roster ---
 
 
@@ -192,9 +270,25 @@ async def test_the_roster_comes_back_as_it_was(tmp_path: Path) -> None:
         Camera(camera_id=CameraId("é"), registered_at=T, since=T, state=LicenseState.GRACE),
         Camera(camera_id=CameraId("b"), registered_at=T, since=T),
     ]
+    edge = LicenseChanged(
+        edge_id=UUID(int=1),
+        subject=Subject(device_id=DeviceId("box"), tenant_id=TenantId("acme"), camera_id=CameraId("é")),
+        old=LicenseState.VALID,
+        new=LicenseState.GRACE,
+        reason=Reason.PAST_DUE,
+        at=T,
+    )
+    roll = Roll(cameras=cameras, edges=[edge])
     assert await FileRoster(tmp_path / "roster.json").load() is None
-    await FileRoster(tmp_path / "roster.json").save(cameras)
-    assert await FileRoster(tmp_path / "roster.json").load() == cameras
+    await FileRoster(tmp_path / "roster.json").save(roll)
+    assert await FileRoster(tmp_path / "roster.json").load() == roll
+
+
+async def test_the_roster_of_an_older_agent_is_read(tmp_path: Path) -> None:
+    line = f'[{{"camera_id": "b", "registered_at": "{T}", "state": "valid", "since": "{T}"}}]'
+    (tmp_path / "roster.json").write_text(line)
+    camera = Camera(camera_id=CameraId("b"), registered_at=T, since=T, state=LicenseState.VALID)
+    assert await FileRoster(tmp_path / "roster.json").load() == Roll(cameras=[camera], edges=[])
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ async def test_what_a_tier_refuses_keeps_it_from_no_other(stage) -> None:
     tier.picky = "gate"
     await stage.licensing.stop()
     assert {subject.camera_id for subject in tier.kept} == {"yard", "hall"}
-    assert not stage.licensing._store._unsaved["postgres"]
+    assert not stage.licensing._store._shelves[2].lacking
 
 
 async def test_down_in_the_middle_loses_none(stage) -> None:

@@ -53,6 +53,19 @@ async def test_killed_without_a_database_the_edge_is_found_again_with_the_same_i
     assert list(stage.log.edges) == [first.edge_id]
 
 
+async def test_killed_without_a_database_what_listeners_heard_is_written_though_it_has_been_undone_since(stage) -> None:
+    stage.log.is_down = True
+    await stage.settled("gate")
+    stage.log.is_down = False
+    for tier in (stage.file, stage.redis, stage.postgres):
+        tier.kept.clear()
+    stage.machine.advance(HOUR)
+    await stage.boot()
+    await stage.licensing.reevaluate()
+    assert [f"{edge.old}>{edge.new}" for edge in stage.log.edges.values()] == ["expired>valid", "valid>expired"]
+    assert {edge.edge_id for edge in stage.heard.changes} == set(stage.log.edges)
+
+
 async def test_killed_between_the_row_and_its_publication_it_is_published_at_start(stage, monkeypatch) -> None:
     await stage.boot("gate")
     with monkeypatch.context() as cut:

@@ -118,7 +118,7 @@ async def test_what_a_tier_refuses_is_not_tried_for_ever(stage) -> None:
     stage.postgres = PickyTier("postgres")
     await stage.settled("gate", "yard")
     assert [subject.camera_id for subject in stage.postgres.kept] == ["yard"]
-    assert not stage.licensing._store._unsaved["postgres"]
+    assert not stage.licensing._store._shelves[2].lacking
 
 
 class SlowTier(MemoryEvidence):
@@ -178,8 +178,7 @@ async def test_evidence_of_another_tenant_is_not_ours(stage, evidence) -> None:
 
 async def test_classic_durations_are_the_settings_of_today(stage, evidence) -> None:
     stage.keep(stage.file, replace(evidence, durations=Durations(freshness=300 * DAY)))
-    signed = replace(evidence, subject=replace(evidence.subject, camera_id=CameraId("yard")), signed=True)
-    stage.keep(stage.file, replace(signed, durations=Durations(freshness=300 * DAY)))
+    stage.keep_lease(stage.file, stage.lease("yard", freshness=300 * DAY))
     stage.machine.advance(DAY)
     await stage.boot()
     assert (stage.state("gate"), stage.state("yard")) == (OFFLINE, VALID)

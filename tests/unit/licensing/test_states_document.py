@@ -38,6 +38,12 @@ Every camera has its own; the device shows that of its worst camera.
 | grace | full function with a warning in every answer: paid time, or the time allowed without contact, is over |
 | expired | licensed features stop, unless one says otherwise (a privacy mask stays); metering and status go on |
 
+## As time passes
+
+![Silence leads from valid to offline, grace and expired; the end of paid time to grace and expired](license-states.svg)
+
+Drawn from `domain/timeline.py`, with the default spans; an answer of the service changes what lies ahead.
+
 ## Which state
 
 The first row that holds wins; an instant that is a deadline belongs to the later state. *Lost* means that the last

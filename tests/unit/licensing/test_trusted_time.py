@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
 
-from tapi_agent.domain.trusted_time import ClockFlag, Mark, Reading, advance, flags, settle
+from tapi_agent.domain.trusted_time import ClockFlag, Mark, Reading, advance, flags, hear_issue, merge, settle
 
 T: Final = datetime(2027, 3, 1, 12, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
@@ -101,3 +102,103 @@ def test_what_a_slow_reply_explains_moves_nothing(late) -> None:
 )
 def test_flags(wall, expected) -> None:
     assert flags(MARK, reading(wall=wall)) == expected
+
+
+def test_every_flag_says_what_to_do() -> None:
+    assert len({flag.fix for flag in ClockFlag}) == len(ClockFlag)
+
+
+@pytest.mark.parametrize(
+    ("issued", "reset", "expected"),
+    [(-DAY, False, T), (DAY, False, T + DAY), (-DAY, True, T - DAY), (DAY, True, T + DAY)],
+)
+def test_when_a_lease_was_issued(issued, reset, expected) -> None:
+    heard = hear_issue(replace(MARK, raised=HOUR), reading(), T + issued, reset=reset)
+    assert (heard.at, heard.raised, heard.confirmed_in) == (expected, HOUR, "a")
+    assert heard.resets == (expected < T)
+
+
+def test_a_lease_that_only_raises_confirms_nothing_and_renews_no_budget() -> None:
+    mark = Mark(at=T, boot_id="a", boottime=UP)
+    for boot in range(24):
+        seen = reading(boot=f"boot {boot}", up=timedelta(0), wall=mark.at + 23 * HOUR)
+        mark = hear_issue(advance(mark, seen), seen, T, reset=False)
+    assert (mark.at, mark.confirmed_in) == (T + DAY, "")
+
+
+@pytest.mark.parametrize("synced", [False, True])
+def test_in_its_boot_no_wall_clock_undoes_a_signed_reset(synced) -> None:
+    seen = reading(boot="b", up=timedelta(0), wall=T + 9 * DAY, synced=synced)
+    lowered = hear_issue(advance(MARK, seen), seen, T - DAY, reset=True)
+    later = reading(boot="b", up=HOUR, wall=T + 9 * DAY, synced=synced)
+    assert advance(lowered, later).at == T - DAY + HOUR
+
+
+@pytest.mark.parametrize(("said", "resets"), [(T - DAY, 1), (T, 0), (T - SECOND, 0), (T + DAY, 0)])
+def test_lowerings_are_counted(said, resets) -> None:
+    assert settle(MARK, reading(), said).resets == resets
+
+
+OLD: Final = Mark(at=T, boot_id="old", boottime=UP, confirmed_in="old")
+HERE: Final = replace(OLD, at=T + HOUR, boot_id="a", confirmed_in="")
+MERGES: Final = [
+    # what, mine, theirs, expected trusted time and resets
+    ("the later one", HERE, replace(OLD, at=T + DAY), T + DAY + UP, 0),
+    ("whichever it is", HERE, replace(OLD, at=T - DAY), T + HOUR, 0),
+    ("both counted on first", HERE, replace(HERE, at=T, boottime=UP - 2 * HOUR), T + 2 * HOUR, 0),
+    ("an older, higher one of theirs", replace(HERE, resets=1), replace(OLD, at=T + DAY), T + HOUR, 1),
+    ("an older, higher one of ours", HERE, replace(OLD, at=T - DAY, resets=1), T - DAY + UP, 1),
+    (
+        "the authority has spoken since",
+        replace(HERE, settled_in="a"),
+        replace(OLD, at=T + DAY, resets=7),
+        T + HOUR,
+        8,
+    ),
+    (
+        "the authority had spoken to the process before",
+        replace(HERE, at=T + DAY, confirmed_in="a"),
+        replace(HERE, at=T, settled_in="a", confirmed_in="a", resets=1),
+        T,
+        1,
+    ),
+    (
+        "a time server heard in this boot is news to a lowering before it",
+        replace(HERE, confirmed_in="a"),
+        replace(OLD, at=T - DAY, resets=2),
+        T + HOUR,
+        2,
+    ),
+    (
+        "no time server turns it back",
+        replace(HERE, confirmed_in="a"),
+        replace(OLD, at=T + DAY),
+        T + DAY + UP,
+        0,
+    ),
+]
+
+
+@pytest.mark.parametrize(("mine", "theirs", "at", "resets"), [pytest.param(*c[1:], id=c[0]) for c in MERGES])
+def test_two_marks_become_one(mine, theirs, at, resets) -> None:
+    both = merge(mine, theirs, reading())
+    assert (both.at, both.resets, both.boot_id, both.boottime) == (at, resets, "a", UP)
+    assert merge(theirs, mine, reading()) == both
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "raised"),
+    [
+        (replace(HERE, raised=HOUR), replace(OLD, raised=DAY), DAY),
+        (replace(HERE, raised=DAY), replace(OLD, raised=HOUR), DAY),
+        (replace(HERE, confirmed_in="a"), replace(OLD, raised=DAY), timedelta(0)),
+    ],
+    ids=["theirs", "ours", "confirmed since"],
+)
+def test_what_has_been_raised_is_not_forgotten_by_a_merge(mine, theirs, raised) -> None:
+    assert merge(mine, theirs, reading()).raised == raised
+
+
+def test_a_confirmation_in_this_boot_outlasts_a_merge() -> None:
+    both = merge(replace(HERE, confirmed_in="a"), replace(OLD, at=T + DAY), reading())
+    assert advance(both, reading(wall=T + 99 * DAY)).at == both.at

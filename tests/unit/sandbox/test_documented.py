@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from tapi_agent.sandbox import faults
+from tapi_agent.sandbox.admin_api import AdminApi
 from tapi_agent.sandbox.orders import ORDERS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
@@ -15,7 +16,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
 
 def actions() -> list[str]:
     kinds = get_args(get_args(faults.Fault)[0])
-    return [get_args(kind.model_fields["action"].annotation)[0] for kind in kinds]
+    return [action for kind in kinds for action in get_args(kind.model_fields["action"].annotation)]
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -24,10 +25,19 @@ def test_an_order_and_its_fields(name: str) -> None:
     assert [field for field in ORDERS[name].model_fields if field not in row] == []
 
 
+def paths() -> list[str]:
+    return sorted({route.path for route in AdminApi(*[None] * 4).routes()} - {"/{order}"})
+
+
+@pytest.mark.parametrize("path", paths())
+def test_an_endpoint_of_the_admin(path: str) -> None:
+    assert f"/admin{path}" in PAGE
+
+
 @pytest.mark.parametrize("action", actions())
 def test_a_fault(action: str) -> None:
     assert f"\n| {action} " in PAGE
 
 
 def test_all_faults_are_known_here() -> None:
-    assert len(actions()) == 11
+    assert len(actions()) == 12 + len(faults.Forgery)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.delivery import WireBatch
     from tapi_agent.domain.ids import CameraId, TenantId
     from tapi_agent.domain.license import Subject
+    from tapi_agent.ports.billing import Question
 
 
 class AbsentBilling:
@@ -24,7 +25,11 @@ class AbsentBilling:
         """Raises ``UnavailableError``, as every call here."""
         self._missing()
 
-    async def validate(self, _subject: Subject) -> NoReturn:
+    async def validate(self, _subject: Subject, _question: Question) -> NoReturn:
+        """No answer."""
+        self._missing()
+
+    async def license_report(self, _tenant_id: TenantId) -> NoReturn:
         """No answer."""
         self._missing()
 

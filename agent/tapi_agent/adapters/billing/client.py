@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import quote, urlencode
 
-from tapi_agent.adapters.billing import classify, forms, replies
+from tapi_agent.adapters.billing import classify, forms, replies, report
 from tapi_agent.adapters.billing.endpoint import endpoint, request_headers, tls_context
 from tapi_agent.adapters.billing.moments import retry_after, rfc3339
 from tapi_agent.adapters.billing.wire import NoReply, Reply, Wire
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.delivery import WireBatch
     from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
     from tapi_agent.domain.license import Subject
-    from tapi_agent.ports.billing import BatchRecord, HeartbeatReply, LicenseReply
+    from tapi_agent.ports.billing import BatchRecord, HeartbeatReply, LicenseReply, LicenseReport, Question
 
 DialectChoice = Literal["auto", "extended", "classic"]
 
@@ -66,7 +66,7 @@ class HttpBilling:
         self._device_id = device_id
         self._pauses = [min(_FIRST_PAUSE * 2**n, _LONGEST_PAUSE) for n in range(retries)]
         self._dialect = dialect
-        self._extension = {"agent_version": agent_version}
+        self._agent_version = agent_version
         connect = partial(
             Wire,
             headers=request_headers(api_key=api_key, agent_version=agent_version),
@@ -93,19 +93,24 @@ class HttpBilling:
                 f"GET {url}: the service does not say it is healthy", fix="see the log of the service"
             )
 
-    async def validate(self, subject: Subject) -> LicenseReply:
+    async def validate(self, subject: Subject, question: Question) -> LicenseReply:
         """POST /licenses/validate for one camera."""
-        question = {"camera_id": subject.camera_id, "tenant_id": subject.tenant_id, "device_id": subject.device_id}
-        if self._dialect == "classic":
-            return await self._validate(question)
+        classic = {"camera_id": subject.camera_id, "tenant_id": subject.tenant_id, "device_id": subject.device_id}
+        if self._dialect == "classic" and question.nonce is None:
+            return await self._validate(classic)
         try:
-            return await self._validate(question | self._extension)
+            return await self._validate(classic | self._extension(subject, question))
         except RejectedError as refused:
-            if self._dialect == "extended" or refused.code != "bad_request":
+            if self._dialect != "auto" or question.nonce is not None or refused.code != "bad_request":
                 raise
-        reply = await self._validate(question)
+        reply = await self._validate(classic)
         self._dialect = "classic"  # without the extension it answers: it is the extension that it refuses
         return reply
+
+    async def license_report(self, tenant_id: TenantId) -> LicenseReport | None:
+        """GET /billing/license/{tenant}."""
+        reply = await self._find(f"/billing/license/{quote(tenant_id, safe='')}")
+        return None if reply is None else await report.license_report(reply, cleaned=self._hiding_key)
 
     async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:
         """POST /heartbeat."""
@@ -125,28 +130,44 @@ class HttpBilling:
             return UsageReply(failure=outcome.failure, written=outcome.written)
         return UsageReply(
             status=outcome.status,
-            body=outcome.body if outcome.success else self._without_key(outcome).body,
+            body=outcome.body if outcome.success else self._without_secrets(outcome).body,
             content_type=outcome.headers.get("content-type", ""),
             retry_after=retry_after(outcome.headers),
         )
 
     async def find_batch(self, batch_id: UUID) -> BatchRecord | None:
         """GET /usage/batches/{id}."""
-        try:
-            return replies.batch_record(await self._ask(f"/usage/batches/{batch_id}"), batch_id)
-        except RejectedError as error:
-            if error.code == "not_found":
-                return None
-            raise
+        reply = await self._find(f"/usage/batches/{batch_id}")
+        return None if reply is None else replies.batch_record(reply, batch_id)
 
     async def usage_sums(self, tenant_id: TenantId, *, start: datetime, end: datetime) -> Mapping[str, Decimal]:
         """GET /billing/usage/{tenant}, bounds inclusive."""
         window = urlencode({"start": rfc3339(start), "end": rfc3339(end)})
         return replies.usage_sums(await self._ask(f"/billing/usage/{quote(tenant_id, safe='')}?{window}"))
 
+    def _extension(self, subject: Subject, question: Question) -> dict[str, object]:
+        said: dict[str, object] = {
+            "fingerprint": subject.device_id,
+            "agent_version": self._agent_version,
+            "sequence": question.sequence,
+            "clock": {"wall": rfc3339(question.wall), "trusted": rfc3339(question.trusted)},
+        }
+        if question.components:
+            said["components"] = dict(question.components)
+        return said if question.nonce is None else said | {"nonce": question.nonce}
+
     async def _validate(self, question: Mapping[str, object]) -> LicenseReply:
         reply = await self._ask("/licenses/validate", question)
-        return replace(replies.license_reply(reply), raw=forms.raw(self._hiding_key(reply.body)))
+        return replace(replies.license_reply(reply), raw=forms.raw(self._hiding_key(forms.without_lease(reply))))
+
+    async def _find(self, path: str) -> Document | None:
+        """GET something that may not exist."""
+        try:
+            return await self._ask(path)
+        except RejectedError as error:
+            if error.code == "not_found":
+                return None
+            raise
 
     async def _ask(self, path: str, question: Mapping[str, object] | None = None) -> Document:
         """POST a question, or GET without one, with the retries; the last outcome counts."""
@@ -162,16 +183,16 @@ class HttpBilling:
     def _answer(self, call: str, outcome: Reply | NoReply) -> Document:
         if isinstance(outcome, NoReply):
             raise classify.no_reply(call, outcome)
-        if error := classify.refusal(call, self._without_key(outcome)):
+        if error := classify.refusal(call, self._without_secrets(outcome)):
             raise error
         try:
             return forms.document(outcome.body)
         except ValueError as error:
-            raise classify.unreadable(call, self._without_key(outcome)) from error
+            raise classify.unreadable(call, self._without_secrets(outcome)) from error
 
-    def _without_key(self, reply: Reply) -> Reply:
-        """For messages and logs: an error page may echo the headers of the request."""
-        return replace(reply, body=self._hiding_key(reply.body))
+    def _without_secrets(self, reply: Reply) -> Reply:
+        """For messages and logs: an error page may echo the request's headers, a broken reply show half a lease."""
+        return replace(reply, body=forms.without_armor(self._hiding_key(reply.body)))
 
     def _hiding_key(self, body: bytes) -> bytes:
         return body.replace(self._key, b"***") if self._key else body

@@ -15,7 +15,7 @@ from tapi_agent.adapters.billing.moments import instant
 from tapi_agent.domain.errors import IntegrityError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
 _T = TypeVar("_T")
@@ -24,6 +24,8 @@ _BIGGEST_COUNT: Final = 2**63 - 1
 _BIGGEST_SUM: Final = Decimal("1E30")
 _LONGEST_TEXT: Final = 1024
 _LONGEST_RAW: Final = 16 * 1024
+_LONGEST_LEASE: Final = 64 * 1024
+_ARMOR: Final = b"-----BEGIN "
 
 
 class Document(dict[str, object]):
@@ -51,6 +53,22 @@ def raw(body: bytes) -> str:
         return body.decode() if len(body) <= _LONGEST_RAW else ""
     except UnicodeDecodeError:
         return ""
+
+
+def without_lease(reply: Document) -> bytes:
+    """The body, but for the lease: that is for machines, and is kept elsewhere."""
+    return rendered(reply | {"lease": "***"}) if "lease" in reply else reply.body
+
+
+def rendered(document: Mapping[str, object]) -> bytes:
+    """A part of a reply as JSON again, for people: fractions as text."""
+    return json.dumps(document, default=str).encode()
+
+
+def without_armor(body: bytes) -> bytes:
+    """Cut off where a lease begins, in whatever it stands."""
+    before, armor, _ = body.partition(_ARMOR)
+    return before + b"***" if armor else body
 
 
 def required(reply: Document, key: str, form: Callable[[object], _T]) -> _T:
@@ -102,6 +120,13 @@ def text(value: object) -> str:
     raise ValueError(f"text of 1 to {_LONGEST_TEXT} characters")
 
 
+def lease(value: object) -> str:
+    """The text of a lease file, which is longer than others."""
+    if isinstance(value, str) and len(value) <= _LONGEST_LEASE:
+        return value
+    raise ValueError(f"a lease file of at most {_LONGEST_LEASE} characters")
+
+
 def items(value: object) -> list[object]:
     """A list of anything."""
     if isinstance(value, list):
@@ -140,7 +165,8 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _malformed(key: str, wanted: str, found: object) -> IntegrityError:
+    shown = without_armor(ascii(found).encode()).decode()[:60]
     return IntegrityError(
-        f"malformed reply of the billing service: {key} is {ascii(found)[:60]}, the contract says {wanted}",
+        f"malformed reply of the billing service: {key} is {shown}, the contract says {wanted}",
         fix="tell the operators of the service; what was known before stays in force",
     )

@@ -25,13 +25,14 @@ def license_reply(reply: Document) -> LicenseReply:
     """POST /licenses/validate."""
     return LicenseReply(
         is_valid=required(reply, "is_valid", forms.flag),
-        mode=required(reply, "license_mode", _mode),
+        mode=required(reply, "license_mode", mode),
         packs=optional(reply, "enabled_growth_packs", forms.texts) or (),
         valid_until=optional(reply, "valid_until", forms.moment),
         cameras_allowed=optional(reply, "cameras_allowed", forms.count),
-        status=optional(reply, "status", _status),
+        status=optional(reply, "status", status),
         sequence=optional(reply, "sequence", forms.count),
         server_time=optional(reply, "server_time", forms.moment),
+        lease=optional(reply, "lease", forms.lease) or "",
     )
 
 
@@ -61,11 +62,13 @@ def healthy(reply: Document) -> bool:
     return reply.get("status") == "healthy"
 
 
-def _mode(value: object) -> LicenseMode:
+def mode(value: object) -> LicenseMode:
+    """A license mode."""
     return LicenseMode(forms.word(*LicenseMode)(value))
 
 
-def _status(value: object) -> LicenseStatus:
+def status(value: object) -> LicenseStatus:
+    """How a subscription stands."""
     return LicenseStatus(forms.word(*LicenseStatus)(value))
 
 

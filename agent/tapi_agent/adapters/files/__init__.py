@@ -1,4 +1,6 @@
-"""Small files in the state directory: evidence, the mark of trusted time, the roster, and what is made once and kept.
+"""Small files in the state directory.
+
+Evidence, the mark of trusted time, the roster, the open license request, and what is made once and kept.
 
 All are 0600, replaced as a whole and durably (fsync, rename, fsync of the folder); none of them ever blocks the event
 loop.
@@ -9,6 +11,7 @@ from __future__ import annotations
 from tapi_agent.adapters.files.evidence import FileEvidence
 from tapi_agent.adapters.files.mark import FileMark
 from tapi_agent.adapters.files.once import keep_first
+from tapi_agent.adapters.files.request import FileRequest
 from tapi_agent.adapters.files.roster import FileRoster
 
-__all__ = ["FileEvidence", "FileMark", "FileRoster", "keep_first"]
+__all__ = ["FileEvidence", "FileMark", "FileRequest", "FileRoster", "keep_first"]

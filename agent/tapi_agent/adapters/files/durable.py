@@ -30,12 +30,7 @@ class DurableFile:
 
     async def read(self) -> bytes | None:
         """The content; ``None`` when there is no file. Raises ``UnavailableError``."""
-        try:
-            return await asyncio.to_thread(self.path.read_bytes)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise UnavailableError(f"cannot read {self.path}: {error.strerror}", fix=_fix(self.path)) from error
+        return await asyncio.to_thread(self._read)
 
     async def write(self, content: Callable[[], bytes]) -> None:
         """Return when what ``content`` gives, now or a moment later, is on disk. Raises ``UnavailableError``."""
@@ -44,6 +39,21 @@ class DurableFile:
         async with self._turn:
             if self._written < mine:
                 await asyncio.to_thread(self._replace, self._asked, content())
+
+    async def update(self, change: Callable[[bytes | None], bytes]) -> None:
+        """Return when what ``change`` makes of the content (``None``: no file) is on disk; it runs in a thread.
+
+        Raises ``UnavailableError``. A change whose caller was cancelled may be left out.
+        """
+        self._asked += 1
+        mine = self._asked
+        async with self._turn:
+            await asyncio.to_thread(self._change, mine, change)
+
+    async def remove(self) -> None:
+        """Return when there is no such file any more. Raises ``UnavailableError``."""
+        async with self._turn:
+            await asyncio.to_thread(self._remove)
 
     def set_aside(self, why: str) -> None:
         """Keep a damaged file beside its place, as evidence; only the latest is kept."""
@@ -57,6 +67,28 @@ class DurableFile:
             if self._written < version:
                 replace_durably(self.path, content)
                 self._written = version
+
+    def _change(self, version: int, change: Callable[[bytes | None], bytes]) -> None:
+        with self._disk:
+            if self._written < version:
+                replace_durably(self.path, change(self._read()))
+                self._written = version
+
+    def _remove(self) -> None:
+        with self._disk:
+            try:
+                self.path.unlink(missing_ok=True)
+                sync_folder(self.path.parent)
+            except OSError as error:
+                raise UnavailableError(f"cannot remove {self.path}: {error.strerror}", fix=_fix(self.path)) from error
+
+    def _read(self) -> bytes | None:
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UnavailableError(f"cannot read {self.path}: {error.strerror}", fix=_fix(self.path)) from error
 
 
 def replace_durably(path: Path, content: bytes) -> None:

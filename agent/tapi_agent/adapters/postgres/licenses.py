@@ -7,25 +7,30 @@ decided by whoever loads it: the columns beside ``sealed`` are for people and re
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import orjson
 
 from tapi_agent.adapters.postgres.queries import load_queries
 from tapi_agent.domain.evaluation import deadlines_of
 from tapi_agent.domain.events import LicenseChanged
+from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import LicenseState, Reason, Subject
 from tapi_agent.ports.licenses import SealedEvidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tapi_agent.adapters.postgres.pool import Database
-    from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
     from tapi_agent.domain.license import Evidence
     from tapi_agent.ports.clock import TrustedClock
 
 _SQL: Final = load_queries("licenses")
+
+
+class _Owner(TypedDict):
+    device_id: DeviceId
+    tenant_id: TenantId
 
 
 class PostgresEvidence:
@@ -36,20 +41,21 @@ class PostgresEvidence:
     def __init__(self, *, database: Database, clock: TrustedClock, device_id: DeviceId, tenant_id: TenantId) -> None:
         self._database = database
         self._clock = clock
-        self._owner = {"device_id": device_id, "tenant_id": tenant_id}
+        self._owner: _Owner = {"device_id": device_id, "tenant_id": tenant_id}
 
     async def load(self, subject: Subject) -> str | None:
-        """The sealed evidence of ``subject``; ``None`` is a miss."""
+        """The evidence of ``subject``; ``None`` is a miss."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(_SQL.load_evidence, asdict(subject))
             row = await cursor.fetchone()
         return None if row is None else str(row["sealed"])
 
-    async def load_all(self) -> Sequence[str]:
-        """All sealed evidence of this device and tenant."""
+    async def load_all(self) -> Mapping[Subject, str]:
+        """All evidence of this device and tenant."""
         async with self._database.connection() as connection:
             cursor = await connection.execute(_SQL.load_all_evidence, self._owner)
-            return [row["sealed"] for row in await cursor.fetchall()]
+            rows = await cursor.fetchall()
+        return {Subject(**self._owner, camera_id=CameraId(row["camera_id"])): row["sealed"] for row in rows}
 
     async def save(self, evidence: Evidence, sealed: str) -> None:
         """Keep it, unless newer evidence is there."""
@@ -86,8 +92,8 @@ class PostgresLicenseLog:
         async with self._database.connection() as connection:
             await connection.execute(_SQL.mark_published, {"edge_ids": [change.edge_id for change in changes]})
 
-    async def history(self, camera_id: CameraId, *, limit: int) -> Sequence[LicenseChanged]:
-        """The newest edges of a camera, newest first."""
+    async def history(self, camera_id: CameraId | None, *, limit: int) -> Sequence[LicenseChanged]:
+        """The newest edges of a camera, or of all of this device, newest first."""
         asked = self._owner | {"camera_id": camera_id, "limit": limit}
         async with self._database.connection() as connection:
             cursor = await connection.execute(_SQL.history, asked)

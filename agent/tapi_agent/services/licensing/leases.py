@@ -14,7 +14,7 @@ from tapi_agent.domain.lease import LeaseRefusedError, evidence_of
 from tapi_agent.domain.license import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from tapi_agent.domain.lease import Lease
@@ -43,6 +43,11 @@ class Leases:
         self._max_offline = max_offline
 
     @property
+    def key_ids(self) -> Sequence[str]:
+        """The trusted keys, by id."""
+        return self._reader.key_ids
+
+    @property
     def trusted(self) -> bool:
         """Whether any key is trusted: then nothing but a lease is a verdict."""
         return bool(self._reader.key_ids)
@@ -50,6 +55,10 @@ class Leases:
     def components(self) -> Mapping[str, str]:
         """Hashed marks of this machine, by name."""
         return self._machine.components()
+
+    def split(self, text: str) -> Sequence[str]:
+        """The lease files in a text that holds one or several; raises ``LeaseRefusedError`` when it holds none."""
+        return self._reader.split(text)
 
     def examine(self, text: str) -> Examined:
         """What a lease file is worth here; raises ``LeaseRefusedError`` when nothing."""

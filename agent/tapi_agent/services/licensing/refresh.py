@@ -1,38 +1,37 @@
-"""Asks the billing service, camera by camera, and judges what it says. The retries of one request are the adapter's.
+"""Asks the billing service: for all cameras by its report, or camera by camera. A request's retries are the adapter's.
 
 Owns single flight and rounds. A service that does not answer stops the round: a hung one costs one timeout, not one a
-camera.
+camera. What an answer means is ``hearing``'s business.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
-
-import structlog
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from tapi_agent import telemetry
 from tapi_agent.domain.errors import IntegrityError, RejectedError, UnavailableError
-from tapi_agent.domain.evidence import is_news, is_stale, judge
-from tapi_agent.services.connectivity import BILLING
+from tapi_agent.domain.ids import TENANT
+from tapi_agent.services.licensing.report import Reports
 from tapi_agent.services.licensing.values import Answer, RefreshRound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from tapi_agent.domain.ids import CameraId
-    from tapi_agent.domain.license import Evidence
-    from tapi_agent.ports.billing import LicenseReply
-    from tapi_agent.services.licensing.contacts import Contacts
+    from tapi_agent.ports.billing import LicenseReport
+    from tapi_agent.services.licensing.hearing import Hearing
     from tapi_agent.services.licensing.schedule import Schedule
-    from tapi_agent.services.licensing.store import EvidenceStore
     from tapi_agent.services.licensing.values import Surroundings
     from tapi_agent.services.licensing.verdicts import Verdicts
 
-log = structlog.get_logger(__name__)
+_IN_ONE_GO: Final = 100
+"""Words of a report taken in before others get their turn on the loop."""
 
 
 class Refresher:
@@ -42,41 +41,37 @@ class Refresher:
         self,
         around: Surroundings,
         *,
-        store: EvidenceStore,
-        contacts: Contacts,
+        hearing: Hearing,
         schedule: Schedule,
         verdicts: Verdicts,
         heard: Callable[[Iterable[CameraId] | None], object],
     ) -> None:
         self._tenant = around.tenant
         self._billing = around.billing
-        self._clock = around.clock
-        self._machine = around.machine
-        self._policy = around.policy
-        self._connectivity = around.connectivity
-        self._store = store
-        self._contacts = contacts
+        self._parallel = around.policy.parallel
+        self._places = asyncio.Semaphore(around.policy.parallel)
+        self._reports = Reports(around)
+        self._hearing = hearing
         self._schedule = schedule
         self._verdicts = verdicts
         self._heard = heard
+        self._silences = 0
         self._flights: dict[CameraId, asyncio.Task[Answer]] = {}
-        self._doubts: dict[CameraId, timedelta] = {}
-        self._listeners: list[Callable[[CameraId], None]] = []
-
-    def on_news(self, callback: Callable[[CameraId], None]) -> None:
-        """Call ``callback`` with every camera about which the service says anything else than before."""
-        self._listeners.append(callback)
+        self._alone: set[CameraId] = set()
+        self._telling: asyncio.Task[Mapping[CameraId, Answer]] | None = None
 
     async def round(self, camera_ids: Sequence[CameraId]) -> RefreshRound:
-        """Ask for these cameras, a few at a time, until the service gives no answer."""
-        answers: list[Answer] = []
-        todo = iter(camera_ids)
-        await asyncio.gather(*(self._work(todo, answers) for _ in range(self._policy.parallel)))
+        """Ask for these cameras, until the service gives no answer."""
+        answers: Counter[Answer] = Counter()
+        todo = camera_ids
+        if self._reports.suits(camera_ids):
+            todo = await self._by_report(camera_ids, answers)
+        await self._one_by_one(todo, answers)
         return RefreshRound(
             cameras=len(camera_ids),
-            answered=answers.count(Answer.ANSWERED),
-            refused=answers.count(Answer.REFUSED),
-            unreachable=answers.count(Answer.UNREACHABLE),
+            answered=answers[Answer.ANSWERED],
+            refused=answers[Answer.REFUSED],
+            unreachable=answers[Answer.UNREACHABLE],
         )
 
     async def ask(self, camera_id: CameraId, *, wait: timedelta) -> None:
@@ -85,16 +80,46 @@ class Refresher:
 
     async def stop(self) -> None:
         """Give up what is still under way."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        tasks: list[asyncio.Task[Answer] | asyncio.Task[Mapping[CameraId, Answer]]] = list(self._flights.values())
+        if self._telling is not None:
+            tasks.append(self._telling)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self, todo: Iterator[CameraId], answers: list[Answer]) -> None:
-        for camera_id in todo:
-            answers.append(await asyncio.shield(self._flight(camera_id)))
-            if Answer.UNREACHABLE in answers:
+    async def _by_report(self, camera_ids: Sequence[CameraId], answers: Counter[Answer]) -> Sequence[CameraId]:
+        """Ask for all in one call; those are left that it does not mention."""
+        if self._reports.doubted:
+            first = [camera_id for camera_id in camera_ids if camera_id != TENANT][:1]
+            await self._one_by_one(first, answers)
+            camera_ids = [camera_id for camera_id in camera_ids if camera_id not in first]
+        if answers[Answer.UNREACHABLE]:
+            return ()
+        told = await asyncio.shield(self._report(answering=answers.total() > 0))
+        answers.update(told[camera_id] for camera_id in camera_ids if camera_id in told)
+        return [camera_id for camera_id in camera_ids if camera_id not in told and camera_id != TENANT]
+
+    async def _one_by_one(self, camera_ids: Iterable[CameraId], answers: Counter[Answer]) -> None:
+        """A few at a time."""
+        todo = iter(camera_ids)
+        await asyncio.gather(*(self._work(todo, answers) for _ in range(self._parallel)))
+
+    async def _work(self, todo: Iterator[CameraId], answers: Counter[Answer]) -> None:
+        while not answers[Answer.UNREACHABLE]:
+            camera_id = next(todo, None)
+            if camera_id is None:
                 return
+            answers[await asyncio.shield(self._flight(camera_id))] += 1
+
+    def _report(self, *, answering: bool) -> asyncio.Task[Mapping[CameraId, Answer]]:
+        """The report under way, or a new one."""
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._ask_all(answering=answering), name="license report")
+            self._telling.add_done_callback(self._told)
+        return self._telling
+
+    def _told(self, _: object) -> None:
+        self._telling = None
 
     def _flight(self, camera_id: CameraId) -> asyncio.Task[Answer]:
         """The request under way for this camera, or a new one."""
@@ -105,79 +130,93 @@ class Refresher:
         return flight
 
     async def _fly(self, camera_id: CameraId) -> Answer:
-        answer = await self._ask(camera_id)
+        """A report under way will bring the word on this camera too; only if it does not, ask alone."""
+        if self._telling is not None:
+            told = await asyncio.shield(self._telling)
+            if camera_id in told:
+                return told[camera_id]
+        self._alone.add(camera_id)
+        try:
+            return self._counted(await self._ask(camera_id))
+        finally:
+            self._alone.discard(camera_id)
+
+    async def _ask(self, camera_id: CameraId) -> Answer:
+        silences = self._silences
+        async with self._places:
+            if self._silences != silences:  # whoever had the place got no answer that this one could have had
+                return Answer.UNREACHABLE
+            question = self._hearing.question(camera_id)
+            try:
+                reply = await self._billing.validate(replace(self._tenant, camera_id=camera_id), question)
+            except UnavailableError as error:
+                return self._silence(error)
+            except (RejectedError, IntegrityError) as error:
+                take_in = partial(self._hearing.no_word, camera_id, error)
+            else:
+                take_in = partial(self._hearing.word, camera_id, reply, nonce=question.nonce)
+        self._hearing.service_answers()
+        return self._taken_in(camera_id, take_in)
+
+    def _taken_in(self, camera_id: CameraId, take_in: Callable[[], Answer]) -> Answer:
+        if camera_id == TENANT:
+            answer = take_in()
+            self._heard(None)
+        elif self._verdicts.knows(camera_id):
+            answer = take_in()
+            self._heard([camera_id])
+        else:  # unregistered meanwhile
+            answer = Answer.ANSWERED
+        return answer
+
+    def _silence(self, error: UnavailableError) -> Answer:
+        self._silences += 1
+        answer = self._hearing.silence(error)
+        self._heard(None)
+        return answer
+
+    async def _ask_all(self, *, answering: bool) -> Mapping[CameraId, Answer]:
+        """By the report: what it brought, for every subject that it is an answer for."""
+        try:
+            report = await self._reports.ask(answering=answering)
+        except UnavailableError as error:
+            return dict.fromkeys(self._schedule.subjects(), self._counted(self._silence(error)))
+        except (RejectedError, IntegrityError) as error:
+            self._hearing.service_answers()
+            return {TENANT: self._hearing.no_word(TENANT, error)}
+        self._hearing.service_answers()
+        if report is None:
+            self._hearing.forget(TENANT)
+            return {}
+        return await self._take_in_all(report)
+
+    async def _take_in_all(self, report: LicenseReport) -> Mapping[CameraId, Answer]:
+        """Cameras that are being asked about alone get that word. An older report than was known says nothing."""
+        told = {TENANT: self._hearing.word(TENANT, report.tenant)}
+        if told[TENANT] is Answer.ANSWERED:
+            mine = [camera_id for camera_id in self._verdicts.cameras() if camera_id not in self._alone]
+            for batch in _batches(mine):
+                told |= self._take_in(batch, report)
+                self._heard(batch)
+                await asyncio.sleep(0)
+        return told
+
+    def _take_in(self, camera_ids: Iterable[CameraId], report: LicenseReport) -> Mapping[CameraId, Answer]:
+        told: dict[CameraId, Answer] = {}
+        for camera_id in camera_ids:
+            if reply := report.cameras.get(camera_id):
+                told[camera_id] = self._counted(self._hearing.word(camera_id, reply))
+            elif error := report.malformed.get(camera_id):
+                told[camera_id] = self._counted(self._hearing.no_word(camera_id, error))
+        return told
+
+    @staticmethod
+    def _counted(answer: Answer) -> Answer:
         telemetry.LICENSE_REFRESHES.labels(outcome=answer).inc()
         return answer
 
-    async def _ask(self, camera_id: CameraId) -> Answer:
-        try:
-            reply = await self._billing.validate(replace(self._tenant, camera_id=camera_id))
-        except UnavailableError as error:
-            self._silence(error)
-            return Answer.UNREACHABLE
-        except (RejectedError, IntegrityError) as error:
-            judge_it = partial(self._no_word, camera_id, str(error))
-        else:
-            judge_it = partial(self._word, camera_id, reply)
-        self._service_answers()
-        return judge_it() if self._verdicts.knows(camera_id) else Answer.ANSWERED  # else unregistered meanwhile
 
-    def _service_answers(self) -> None:
-        self._connectivity.succeeded(BILLING)
-        self._schedule.flows()
-
-    def _silence(self, error: UnavailableError) -> None:
-        """A transport failure is an attempt for every camera."""
-        self._connectivity.failed(BILLING, error)
-        self._schedule.stopped(error.retry_after)
-        self._contacts.failed(self._verdicts.cameras(), str(error))
-        self._heard(None)
-
-    def _no_word(self, camera_id: CameraId, why: str) -> Answer:
-        self._contacts.failed([camera_id], why)
-        self._schedule.refused(camera_id)
-        log.warning("license.no_answer", camera_id=camera_id, why=why)
-        self._heard([camera_id])
-        return Answer.REFUSED
-
-    def _word(self, camera_id: CameraId, reply: LicenseReply) -> Answer:
-        if reply.server_time is not None:
-            self._clock.authority_said(reply.server_time)
-        held = self._store.get(camera_id)
-        if held and is_stale(reply, held.evidence):
-            return self._no_word(camera_id, f"the reply is older than what is known (sequence {reply.sequence})")
-        subject = replace(self._tenant, camera_id=camera_id)
-        evidence = judge(reply, subject=subject, now=self._clock.now(), durations=self._policy.durations)
-        self._contacts.answered(camera_id)
-        self._accept(evidence, reply.raw, known=held.evidence if held else None)
-        self._heard([camera_id])
-        return Answer.ANSWERED
-
-    def _accept(self, evidence: Evidence, raw: str, *, known: Evidence | None) -> None:
-        """Hold the word, unless it is a denial to be heard twice; an unsigned word never replaces a signed one."""
-        camera_id = evidence.subject.camera_id
-        if evidence.denied is None:
-            self._doubts.pop(camera_id, None)
-            self._schedule.answered(camera_id)
-        elif self._is_doubtful(camera_id):
-            self._schedule.again(camera_id, self._policy.confirm_denial)
-            return
-        else:
-            self._schedule.refused(camera_id)
-        if known is None or not known.signed:
-            self._store.adopt(evidence, BILLING, raw=raw)
-            if known is not None and is_news(evidence, known):
-                self._tell(camera_id)
-
-    def _tell(self, camera_id: CameraId) -> None:
-        for listener in self._listeners:
-            listener(camera_id)
-
-    def _is_doubtful(self, camera_id: CameraId) -> bool:
-        """Whether an unsigned no would stop a running camera and has not stood for a minute yet."""
-        now = self._machine.boottime()
-        if not self._verdicts.is_running(camera_id):
-            return False
-        if camera_id not in self._doubts:
-            log.warning("license.denial_unconfirmed", camera_id=camera_id)
-        return now < self._doubts.setdefault(camera_id, now + self._policy.confirm_denial)
+def _batches(camera_ids: Iterable[CameraId]) -> Iterator[list[CameraId]]:
+    left = iter(camera_ids)
+    while batch := list(islice(left, _IN_ONE_GO)):
+        yield batch

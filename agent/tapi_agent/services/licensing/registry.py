@@ -5,6 +5,7 @@ Derives no state and announces nothing: whoever changes the registry settles the
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import structlog
 
 from tapi_agent.domain.errors import InvalidInputError, UnavailableError
 from tapi_agent.domain.license import Camera
+from tapi_agent.ports.licenses import Roll
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.ids import CameraId
     from tapi_agent.ports.licenses import Roster
     from tapi_agent.services.licensing.contacts import Contacts
+    from tapi_agent.services.licensing.edges import Edges
     from tapi_agent.services.licensing.schedule import Schedule
     from tapi_agent.services.licensing.values import Surroundings
     from tapi_agent.services.licensing.verdicts import Verdicts
@@ -31,41 +34,54 @@ class Registry:
     """Who is registered, and since when."""
 
     def __init__(
-        self, around: Surroundings, *, roster: Roster, verdicts: Verdicts, schedule: Schedule, contacts: Contacts
+        self,
+        around: Surroundings,
+        *,
+        roster: Roster,
+        edges: Edges,
+        verdicts: Verdicts,
+        schedule: Schedule,
+        contacts: Contacts,
     ) -> None:
         self._clock = around.clock
         self._connectivity = around.connectivity
         self._roster = roster
+        self._edges = edges
         self._verdicts = verdicts
         self._schedule = schedule
         self._contacts = contacts
+        self._turn = asyncio.Lock()
         self._saved = True
 
     async def load(self) -> bool:
         """Take up the cameras of the roster; whether there was one. An empty one: the last camera was unregistered."""
         try:
-            cameras = await self._roster.load()
+            roll = await self._roster.load()
         except UnavailableError as error:
             log.error("roster.not_read", error=str(error), fix=error.fix)  # noqa: TRY400 - the agent goes on without it
             return False
-        for camera in cameras or ():
+        if roll is None:
+            return False
+        for camera in roll.cameras:
             with suppress(InvalidInputError):  # nothing but a file edited by hand can hold such a camera
                 self._enlist(camera)
-        return cameras is not None
+        self._edges.take_up(roll.edges)
+        return True
 
     async def keep(self) -> None:
         """Save the roster, if it is not as it was saved last."""
-        if self._saved:
-            return
-        self._saved = True
-        try:
-            await self._roster.save(self._verdicts.roster())
-        except UnavailableError as error:
-            self._saved = False
-            self._connectivity.failed("file", error)
+        async with self._turn:
+            if self._saved:
+                return
+            self._saved = True
+            try:
+                await self._roster.save(Roll(cameras=self._verdicts.roster(), edges=self._edges.unwritten))
+            except UnavailableError as error:
+                self._saved = False
+                self._connectivity.failed("file", error)
 
     def touch(self) -> None:
-        """Something that the roster has of a camera has changed."""
+        """Something that the roster holds has changed."""
         self._saved = False
 
     def register(self, camera_id: CameraId) -> bool:

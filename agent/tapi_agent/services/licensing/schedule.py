@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 from tapi_agent.domain.backoff import CHANCE_BYTES, fraction, full_jitter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tapi_agent.domain.ids import CameraId
     from tapi_agent.services.licensing.values import Surroundings
 
@@ -81,6 +83,10 @@ class Schedule:
     def may_ask(self) -> bool:
         """Whether to ask out of turn: not while the service has asked for quiet, never when air-gapped."""
         return self._policy.ask and self._machine.boottime() >= self._quiet
+
+    def subjects(self) -> Sequence[CameraId]:
+        """All that are asked about."""
+        return list(self._due)
 
     def due(self) -> list[CameraId]:
         """Cameras to ask for now, and those that are almost due with them."""

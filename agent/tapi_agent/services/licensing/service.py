@@ -1,23 +1,28 @@
-"""Licensing as the rest of the agent sees it: puts the parts together and runs their loops.
+"""Licensing as the rest of the agent sees it: puts the parts together.
 
 The daemon runs ``start``, ``run`` and ``stop``; the API asks ``view``, ``device`` and ``validate``; jobs call
-``refresh``. Every loop waits for an event or a short tick, never for the wall clock.
+``refresh``. What it does by itself is in ``loops``.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
-
-import structlog
+from typing import TYPE_CHECKING
 
 from tapi_agent import telemetry
+from tapi_agent.domain.ids import TENANT
 from tapi_agent.services.connectivity import BILLING, POSTGRES
 from tapi_agent.services.licensing.contacts import Contacts
 from tapi_agent.services.licensing.edges import Edges
+from tapi_agent.services.licensing.hearing import Hearing
+from tapi_agent.services.licensing.imports import Importer
+from tapi_agent.services.licensing.loops import Loops
+from tapi_agent.services.licensing.questions import Questions
 from tapi_agent.services.licensing.refresh import Refresher
 from tapi_agent.services.licensing.registry import Registry
+from tapi_agent.services.licensing.requests import Requests
 from tapi_agent.services.licensing.schedule import Schedule
 from tapi_agent.services.licensing.store import EvidenceStore
 from tapi_agent.services.licensing.verdicts import Verdicts
@@ -29,28 +34,24 @@ if TYPE_CHECKING:
     from tapi_agent.domain.events import LicenseChanged
     from tapi_agent.domain.ids import CameraId
     from tapi_agent.domain.license import Camera
-    from tapi_agent.ports.licenses import EvidenceSealer, EvidenceTier, LicenseLog, Roster
+    from tapi_agent.ports.licenses import EvidenceSealer, EvidenceTier, LicenseLog, RequestStore, Roster
     from tapi_agent.ports.publisher import Publisher
+    from tapi_agent.services.licensing.imports import ImportReport
+    from tapi_agent.services.licensing.requests import LicenseRequest
     from tapi_agent.services.licensing.values import DeviceLicense, LicenseView, RefreshRound, Surroundings
-
-log = structlog.get_logger(__name__)
-
-_SLEPT: Final = timedelta(seconds=2)
-"""CLOCK_BOOTTIME running ahead of CLOCK_MONOTONIC by this much means that the machine was suspended."""
-_REST: Final = timedelta(seconds=5)
-"""Between two tries to write edges down."""
 
 
 class Licensing:
     """The licenses of all cameras of one device. ``tiers``: the local file first."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name
         self,
         *,
         around: Surroundings,
         tiers: Sequence[EvidenceTier],
         sealer: EvidenceSealer,
         roster: Roster,
+        requests: RequestStore,
         edge_log: LicenseLog,
         publisher: Publisher,
     ) -> None:
@@ -59,48 +60,74 @@ class Licensing:
         self._schedule = Schedule(around)
         self._store = EvidenceStore(around, tiers=tiers, sealer=sealer)
         self._verdicts = Verdicts(around, store=self._store, contacts=self._contacts)
-        self._registry = Registry(
-            around, roster=roster, verdicts=self._verdicts, schedule=self._schedule, contacts=self._contacts
-        )
         self._edges = Edges(
-            edge_log=edge_log, publisher=publisher, connectivity=around.connectivity, written=self._note_written
+            edge_log=edge_log,
+            publisher=publisher,
+            connectivity=around.connectivity,
+            secure=lambda: self._registry.keep(),  # noqa: PLW0108 - there is no registry yet
+            written=lambda: self._registry.touch(),  # noqa: PLW0108
         )
-        self._refresher = Refresher(
+        self._registry = Registry(
+            around,
+            roster=roster,
+            edges=self._edges,
+            verdicts=self._verdicts,
+            schedule=self._schedule,
+            contacts=self._contacts,
+        )
+        self._hearing = Hearing(
             around,
             store=self._store,
             contacts=self._contacts,
             schedule=self._schedule,
             verdicts=self._verdicts,
-            heard=self._settle,
         )
+        self._refresher = Refresher(
+            around, hearing=self._hearing, schedule=self._schedule, verdicts=self._verdicts, heard=self._settle
+        )
+        self.questions = Questions(around, verdicts=self._verdicts, contacts=self._contacts, edge_log=edge_log)
+        self._requests = Requests(around, kept=requests)
+        self._importer = Importer(
+            around, store=self._store, requests=self._requests, verdicts=self._verdicts, settle=self._settle
+        )
+        self._rounds: set[asyncio.Task[RefreshRound]] = set()
         self._listeners: list[Callable[[], None]] = []
         self._told = 0
-        self._ask_now, self._keep_now, self._tell_now = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._slept = self._sleep_so_far()
+        self._loops = Loops(
+            around,
+            schedule=self._schedule,
+            refresher=self._refresher,
+            verdicts=self._verdicts,
+            edges=self._edges,
+            settle=self._settle,
+            keep=self._keep,
+            resumed=self.resumed,
+        )
         self.started = False
 
     async def start(self) -> None:
         """Know what was known before: cameras and their evidence, from every tier that answers within a second."""
         has_roster = await self._registry.load()
         await self._store.start()
+        await self._requests.load()
         if not has_roster:
             for camera_id, _ in list(self._store.cameras()):
                 self.register(camera_id)
+        self._follow_tenant()
         self._around.connectivity.on_recovery(BILLING, self._hurry)
-        self._around.connectivity.on_recovery(POSTGRES, self._tell_now.set)
+        self._around.connectivity.on_recovery(POSTGRES, self._loops.tell_now.set)
         self._settle()
         self._count_states()
         self.started = True
 
     async def run(self) -> None:
         """Until cancelled: ask when due, notice transitions when they come, fill the tiers, deliver the edges."""
-        async with asyncio.TaskGroup() as group:
-            for loop in (self._asking, self._watching, self._keeping, self._telling):
-                group.create_task(loop(), name=f"licensing {loop.__name__.strip('_')}")
+        await self._loops.run()
 
     async def stop(self) -> None:
         """Give up requests under way; write down what is known."""
         await self._refresher.stop()
+        await asyncio.gather(*self._rounds, return_exceptions=True)
         await self._keep()
         await self._edges.deliver()
 
@@ -115,7 +142,7 @@ class Licensing:
 
     def on_news(self, callback: Callable[[CameraId], None]) -> None:
         """Call ``callback`` with every camera about which the service says anything else than before."""
-        self._refresher.on_news(callback)
+        self._hearing.on_news(callback)
 
     def cameras(self) -> Sequence[CameraId]:
         """All cameras, in the order of their registration."""
@@ -126,7 +153,7 @@ class Licensing:
         if self._registry.register(camera_id):
             self._settle([camera_id])
             self._count_states()
-            self._ask_now.set()
+            self._loops.ask_now.set()
 
     def take_up(self, registrations: Mapping[CameraId, datetime]) -> None:
         """Cameras that were registered before, and when: of two registrations of one camera the earlier counts.
@@ -136,7 +163,7 @@ class Licensing:
         if self._registry.take_up(registrations):
             self._settle()
             self._count_states()
-            self._ask_now.set()
+            self._loops.ask_now.set()
 
     async def unregister(self, camera_id: CameraId) -> bool:
         """Forget a camera; whether it was known. Its place under the camera limit is free from now on.
@@ -164,7 +191,30 @@ class Licensing:
 
     def device(self) -> DeviceLicense:
         """How the device stands: as its worst camera."""
-        return self._verdicts.device()
+        return replace(
+            self._verdicts.device(),
+            open_request=self._requests.open,
+            drifted=self._store.drifted(),
+            trusted_keys=self._around.leases.key_ids,
+        )
+
+    async def request(self) -> LicenseRequest:
+        """Make a request to be carried to the authority, in place of any before. Raises ``UnavailableError``."""
+        return await self._requests.make(
+            {camera_id: self._store.sequence(camera_id) for camera_id in self.cameras()},
+            sequence=self._store.sequence(TENANT),
+        )
+
+    async def withdraw(self) -> bool:
+        """Await no answer any more; whether one was awaited. Raises ``UnavailableError``."""
+        return await self._requests.close()
+
+    async def import_(self, text: str, *, dry_run: bool = False) -> ImportReport:
+        """Take over the leases of a file, all or none (``Importer.import_``)."""
+        report = await self._importer.import_(text, dry_run=dry_run)
+        self._follow_tenant()
+        self._loops.keep_now.set()
+        return report
 
     async def validate(self, camera_id: CameraId, *, wait: timedelta = timedelta(0)) -> LicenseView:
         """How a camera stands: what is known, at once, or after at most ``wait`` what the service says now.
@@ -182,6 +232,14 @@ class Licensing:
         """Ask for every camera now, due or not; for none while the service has asked for quiet, or when air-gapped."""
         return await self._round(self.cameras() if self._schedule.may_ask() else [])
 
+    async def refresh_within(self, wait: timedelta) -> RefreshRound | None:
+        """As ``refresh``, but do not wait longer than this; ``None`` while the round goes on."""
+        task = asyncio.create_task(self.refresh(), name="license refresh")
+        self._rounds.add(task)
+        task.add_done_callback(self._rounds.discard)
+        await asyncio.wait({task}, timeout=wait.total_seconds())
+        return task.result() if task.done() else None
+
     def refresh_due(self) -> timedelta:
         """Time until a camera is due to be asked for; ``timedelta.max`` when nothing ever is."""
         return self._schedule.wait()
@@ -195,41 +253,13 @@ class Licensing:
     def ask_again(self) -> None:
         """Ask for every camera at once, due or not, unless the service has asked for quiet."""
         self._schedule.all_due()
-        self._ask_now.set()
+        self._loops.ask_now.set()
 
     def resumed(self) -> None:
         """After resume or a clock change: what was true of the link may not be, so silence is given its time again."""
         self._contacts.restart()
         self.ask_again()
         self._settle()
-
-    async def _asking(self) -> None:
-        while True:
-            await _until(self._ask_now, min(self._around.policy.tick, self._schedule.wait()))
-            due = self._schedule.due()
-            if due:
-                await self._refresher.round(due)
-                self._settle()
-
-    async def _watching(self) -> None:
-        while True:
-            await asyncio.sleep(self._around.policy.tick.total_seconds())  # nothing announces that a clock has moved on
-            if self._sleep_so_far() - self._slept > _SLEPT:
-                self.resumed()
-            self._slept = self._sleep_so_far()
-            if self._verdicts.due():
-                self._settle()
-
-    async def _keeping(self) -> None:
-        while True:
-            await _until(self._keep_now, self._around.policy.tick)
-            await self._keep()
-
-    async def _telling(self) -> None:
-        while True:
-            await _until(self._tell_now, _REST)
-            if self._edges.waiting:
-                await self._edges.deliver()
 
     async def _round(self, camera_ids: Sequence[CameraId]) -> RefreshRound:
         done = await self._refresher.round(camera_ids)
@@ -245,8 +275,9 @@ class Licensing:
         changes = self._verdicts.settle(camera_ids)
         if changes:
             self._edges.add(changes)
-            self._keep_now.set()
-            self._tell_now.set()
+            self._registry.touch()
+            self._loops.keep_now.set()
+            self._loops.tell_now.set()
             self._count_states()
         if self.generation != self._told:
             self._told = self.generation
@@ -254,28 +285,15 @@ class Licensing:
                 listener()
         return changes
 
+    def _follow_tenant(self) -> None:
+        """What is known of the tenant itself is kept fresh, as of any camera."""
+        if self._store.get(TENANT) is not None:
+            self._schedule.add(TENANT)
+
     def _count_states(self) -> None:
         for state, count in self._verdicts.counts().items():
             telemetry.LICENSE_CAMERAS.labels(state=state).set(count)
 
     def _hurry(self) -> None:
         self._schedule.hurry()
-        self._ask_now.set()
-
-    def _note_written(self, changes: Iterable[LicenseChanged]) -> None:
-        self._verdicts.written(changes)
-        self._registry.touch()
-
-    def _sleep_so_far(self) -> timedelta:
-        machine = self._around.machine
-        return machine.boottime() - timedelta(seconds=machine.monotonic())
-
-
-async def _until(event: asyncio.Event, limit: timedelta) -> None:
-    """Wait until ``event`` is set, or for ``limit``; clears it."""
-    alarm = asyncio.get_running_loop().call_later(limit.total_seconds(), event.set)
-    try:
-        await event.wait()
-    finally:
-        alarm.cancel()
-    event.clear()
+        self._loops.ask_now.set()

@@ -1,78 +1,74 @@
 """Evidence in memory and in the tiers: what is kept is evidence, never a verdict, and each load verifies it.
 
 Owns which evidence is held and which tier still lacks it. A tier that is down is a miss and a connectivity note; when
-it comes back it is read again and filled from memory.
+it comes back it is read again, and filled from memory. Lease files are too long to stay there: once the local file has
+them, other tiers get them from it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import structlog
-
-from tapi_agent.domain.errors import IntegrityError, TapiError, UnavailableError
-from tapi_agent.domain.evidence import newer
+from tapi_agent.domain.evidence import newer, restamped
 from tapi_agent.domain.ids import TENANT
-from tapi_agent.ports.licenses import BulkTier, SealedEvidence
+from tapi_agent.domain.license import Reason
+from tapi_agent.ports.licenses import SealedEvidence
+from tapi_agent.services.licensing.shelf import Shelf
+from tapi_agent.services.licensing.verification import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from tapi_agent.domain.ids import CameraId
     from tapi_agent.domain.license import Evidence
     from tapi_agent.ports.licenses import EvidenceSealer, EvidenceTier
     from tapi_agent.services.licensing.values import Surroundings
+    from tapi_agent.services.licensing.verification import Word
 
-log = structlog.get_logger(__name__)
-
-_PATIENCE: Final = 1.0
-"""Seconds a tier may take at start."""
-_AT_ONCE: Final = 500
-"""Words in one go, in a tier that takes many; sealing more of them would hold up the loop."""
-_SIDE_BY_SIDE: Final = 16
-"""Saves at once in a tier that takes them one by one, which others use too."""
 _MOST_REPLIES: Final = 1000
-_RETRY: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Evidence and the tier it came from."""
+    """Evidence in force and the tier it came from.
+
+    ``word`` is the evidence as the tiers keep it: a lease's own, where the clock has been set back since.
+    """
 
     evidence: Evidence
     tier: str
+    word: Evidence
+    drifted: tuple[str, ...] = ()
 
 
 class EvidenceStore:
     """All evidence of this device and tenant. ``tiers``: the local file first, read before the others."""
 
     def __init__(self, around: Surroundings, *, tiers: Sequence[EvidenceTier], sealer: EvidenceSealer) -> None:
-        self._tenant = around.tenant
-        self._durations = around.policy.durations
         self._clock = around.clock
-        self._machine = around.machine
         self._connectivity = around.connectivity
-        self._tiers = tiers
-        self._sealer = sealer
+        self._verifier = Verifier(around, sealer)
+        self._shelves = [Shelf(around, tier=tier, verifier=self._verifier) for tier in tiers]
+        self._local = self._shelves[0]
         self._held: dict[CameraId, Held] = {}
-        self._unsaved: dict[str, set[CameraId]] = {tier.name: set() for tier in tiers}
-        self._retry_at: dict[str, timedelta] = {}
+        self._missing: dict[CameraId, Reason] = {}
         self._recovered: set[str] = set()
+        self._leases: dict[CameraId, str] = {}
         self._replies: dict[CameraId, str] = {}
-        self.damaged = False
+        self._turn = asyncio.Lock()
 
     async def start(self) -> None:
         """Load the newest evidence of every tier that answers within a second; the local file comes first."""
-        for tier in self._tiers[:1]:
-            await self._consult(tier)
-        await asyncio.gather(*(self._consult(tier) for tier in self._tiers[1:]))
-        for tier in self._tiers:
-            self._connectivity.on_recovery(tier.name, partial(self._recovered.add, tier.name))
+        await self._consult(self._local)
+        await asyncio.gather(*(self._consult(shelf) for shelf in self._shelves[1:]))
+        self._let_go()
+        for shelf in self._shelves:
+            self._connectivity.on_recovery(shelf.name, partial(self._recovered.add, shelf.name))
 
     def get(self, camera_id: CameraId) -> Held | None:
         """The evidence of a camera's own; ``TENANT`` for the tenant's."""
@@ -82,123 +78,126 @@ class EvidenceStore:
         """Cameras with evidence of their own."""
         return ((camera_id, held.evidence) for camera_id, held in self._held.items() if camera_id != TENANT)
 
-    def adopt(self, evidence: Evidence, tier: str, *, raw: str = "") -> None:
-        """Hold this from now on and let every tier know, soon, with the reply it was made of."""
+    def sequence(self, camera_id: CameraId) -> int:
+        """The newest that is known; 0 before the first word."""
+        held = self._held.get(camera_id)
+        return held.word.sequence if held else 0
+
+    def missing(self, camera_id: CameraId) -> Reason:
+        """Why there is no evidence: what was stored of this camera, or of the tenant, is worth nothing here."""
+        return self._missing.get(camera_id) or self._missing.get(TENANT) or Reason.NO_LICENSE
+
+    def drifted(self) -> Sequence[str]:
+        """Marks of this machine that have changed since a lease in force was issued."""
+        return sorted({name for held in self._held.values() for name in held.drifted})
+
+    def adopt(
+        self, evidence: Evidence, tier: str, *, raw: str = "", lease: str = "", drifted: tuple[str, ...] = ()
+    ) -> None:
+        """Hold this from now on and let every tier know, soon.
+
+        ``raw`` is the reply that classic evidence was made of. Signed evidence comes with ``lease``, the text of its
+        file, which is what the tiers keep of it; ``drifted`` as in ``Examined``.
+        """
         camera_id = evidence.subject.camera_id
-        self._held[camera_id] = Held(evidence, tier)
+        # Every copy of a name from the wire is another string: a thousand cameras with the same packs add up.
+        word = replace(evidence, packs=tuple(map(sys.intern, evidence.packs)))
+        in_force = restamped(word, self._clock.now()) if lease else word
+        self._held[camera_id] = Held(in_force, tier, word, drifted)
+        self._missing.pop(camera_id, None)
+        self._leases.pop(camera_id, None)
         self._replies.pop(camera_id, None)
-        if raw and len(self._replies) < _MOST_REPLIES:  # a tier may be down for long
+        if lease:
+            self._leases[camera_id] = lease
+        elif raw and len(self._replies) < _MOST_REPLIES:  # a tier may be down for long
             self._replies[camera_id] = raw
-        for unsaved in self._unsaved.values():
-            unsaved.add(camera_id)
+        for shelf in self._shelves:
+            shelf.lacking.add(camera_id)
 
     def restamp(self, now: datetime) -> None:
         """The clock was set back: a word stamped later was heard by now, not in the future."""
-        for held in list(self._held.values()):
-            if held.evidence.verified_at > now:
-                raw = self._replies.get(held.evidence.subject.camera_id, "")
-                self.adopt(replace(held.evidence, verified_at=now), held.tier, raw=raw)
+        for camera_id, held in list(self._held.items()):
+            anew = restamped(held.evidence, now)
+            if anew is held.evidence:
+                continue
+            if anew.signed:  # what is stored is the lease, which says what it says
+                self._held[camera_id] = replace(held, evidence=anew)
+            else:
+                self.adopt(anew, held.tier, raw=self._replies.get(camera_id, ""))
 
     async def keep(self) -> bool:
         """Read tiers that have come back, fill tiers that lack something. Whether anything newer was found."""
-        back, self._recovered = self._recovered, set()
-        before = dict(self._held)
-        await asyncio.gather(*(self._consult(tier) for tier in self._tiers if tier.name in back))
-        await asyncio.gather(*(self._fill(tier) for tier in self._tiers))
-        self._drop_replies()
-        return before != self._held
+        async with self._turn:
+            back, self._recovered = self._recovered, set()
+            before = dict(self._held)
+            await asyncio.gather(*(self._consult(shelf) for shelf in self._shelves if shelf.name in back))
+            await asyncio.gather(*(self._fill(shelf) for shelf in self._shelves if shelf.wants()))
+            self._let_go()
+            return before != self._held
 
-    async def _consult(self, tier: EvidenceTier) -> None:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                stored = await tier.load_all()
-        except (UnavailableError, TimeoutError) as error:
-            self._lost(tier, error)
+    async def save(self, words: Sequence[Word]) -> None:
+        """Put these leases into the local file, all or none, before they are adopted. Raises ``UnavailableError``."""
+        async with self._turn:  # what is being kept just now must not be written over these
+            await self._local.put([SealedEvidence(evidence=word.evidence, sealed=word.lease) for word in words])
+
+    async def _consult(self, shelf: Shelf) -> None:
+        found = await shelf.read()
+        if found is None:
             return
-        self._connectivity.succeeded(tier.name)
-        self._retry_at.pop(tier.name, None)
-        found = {evidence.subject.camera_id: evidence for sealed in stored for evidence in self._verified(sealed, tier)}
-        for evidence in found.values():
-            self._weigh(evidence, tier)
-        self._unsaved[tier.name] = {
-            camera_id for camera_id, held in self._held.items() if held.evidence != found.get(camera_id)
-        }
+        for word in found.words.values():
+            self._weigh(word, shelf.name)
+        for camera_id, reason in found.reasons().items():
+            if camera_id not in self._held:
+                self._missing.setdefault(camera_id, reason)
+        stored = {camera_id: word.evidence for camera_id, word in found.words.items()}
+        shelf.lacking = {camera_id for camera_id, held in self._held.items() if held.word != stored.get(camera_id)}
 
-    def _verified(self, sealed: str, tier: EvidenceTier) -> Iterator[Evidence]:
-        """The evidence, if it is genuine and ours. Classic durations are the settings of today."""
-        try:
-            evidence = self._sealer.unseal(sealed)
-        except IntegrityError as error:
-            self._note_damage(error, tier)
-            return
-        subject = evidence.subject
-        if (subject.device_id, subject.tenant_id) == (self._tenant.device_id, self._tenant.tenant_id):
-            yield evidence if evidence.signed else replace(evidence, durations=self._durations)
-
-    def _note_damage(self, error: IntegrityError, tier: EvidenceTier) -> None:
-        self.damaged = True
-        log.error("evidence.invalid", tier=tier.name, error=str(error), fix=error.fix)
-
-    def _weigh(self, stored: Evidence, tier: EvidenceTier) -> None:
-        """Take stored evidence if it is the newest. A stamp in the future came from a wrong clock: the last resort."""
+    def _weigh(self, word: Word, tier: str) -> None:
+        """Take a stored word if it is the newest; a lease's order is its authority's, not its stamp's."""
+        stored = word.evidence
         held = self._held.get(stored.subject.camera_id)
         if held is None:
             self._clock.witness(stored.verified_at)
+        if not stored.signed:
+            self._weigh_classic(stored, held, tier)
+        elif held is None or newer(stored, held.word):
+            self.adopt(stored, tier, lease=word.lease, drifted=word.drifted)
+
+    def _weigh_classic(self, stored: Evidence, held: Held | None, tier: str) -> None:
+        """A stamp in the future came from a wrong clock: the last resort."""
         now = self._clock.now()
-        if stored.verified_at > now and held is None:
-            stored = replace(stored, verified_at=now)
-        if held is None or (stored.verified_at <= now and newer(stored, held.evidence)):
-            self.adopt(stored, tier.name)
+        if held is None:
+            self.adopt(restamped(stored, now), tier)
+        elif stored.verified_at <= now and newer(stored, held.word):
+            self.adopt(stored, tier)
 
-    async def _fill(self, tier: EvidenceTier) -> None:
-        unsaved = self._unsaved[tier.name]
-        if not unsaved or self._machine.boottime() < self._retry_at.get(tier.name, timedelta(0)):
-            return
-        at_once = _AT_ONCE if isinstance(tier, BulkTier) else _SIDE_BY_SIDE
-        try:
-            while unsaved:
-                await self._save(tier, [unsaved.pop() for _ in range(min(at_once, len(unsaved)))])
-        except UnavailableError as error:
-            self._lost(tier, error)
-        else:
-            self._connectivity.succeeded(tier.name)
+    async def _fill(self, shelf: Shelf) -> None:
+        leases = await self._leases_for(shelf)
+        if leases is not None:
+            await shelf.fill(partial(self._sealed, leases))
 
-    async def _save(self, tier: EvidenceTier, batch: Sequence[CameraId]) -> None:
-        """Save these; what a tier refuses among them must not keep it from the others."""
-        left = set(batch)
-        try:
-            await _hand_over(tier, [self._sealed(camera_id) for camera_id in batch])
-            left.clear()
-        except UnavailableError:
-            raise
-        except TapiError as error:
-            if len(batch) > 1:
-                for camera_id in batch:
-                    await self._save(tier, [camera_id])
-            else:
-                log.exception("evidence.not_kept", tier=tier.name, camera_id=batch[0], error=str(error))
-            left.clear()
-        finally:
-            self._unsaved[tier.name] |= left  # down, or cancelled half way
+    async def _leases_for(self, shelf: Shelf) -> Mapping[CameraId, str] | None:
+        """The texts of leases that a tier lacks: those at hand, and others as the local file has them.
 
-    def _sealed(self, camera_id: CameraId) -> SealedEvidence:
-        evidence = self._held[camera_id].evidence
-        sealed = self._sealer.seal(evidence)
-        return SealedEvidence(evidence=evidence, sealed=sealed, raw=self._replies.get(camera_id, ""))
+        ``None`` while that cannot be read.
+        """
+        lent = {c for c in shelf.lacking if self._held[c].word.signed} - self._leases.keys()
+        if not lent:
+            return self._leases
+        found = await self._local.read()
+        if found is None:
+            return None
+        words = ((camera_id, found.words.get(camera_id)) for camera_id in lent)
+        return self._leases | {c: word.lease for c, word in words if word and word.evidence == self._held[c].word}
 
-    def _drop_replies(self) -> None:
-        """Replies are passed on, not held: the memory of a thousand cameras is spoken for."""
-        for camera_id in self._replies.keys() - set().union(*self._unsaved.values()):
+    def _sealed(self, leases: Mapping[CameraId, str], camera_id: CameraId) -> SealedEvidence | None:
+        word = self._held[camera_id].word
+        sealed = leases.get(camera_id) if word.signed else self._verifier.seal(word)
+        return SealedEvidence(evidence=word, sealed=sealed, raw=self._replies.get(camera_id, "")) if sealed else None
+
+    def _let_go(self) -> None:
+        """Texts are passed on, not held: the memory of a thousand cameras is spoken for."""
+        for camera_id in self._leases.keys() - self._local.lacking:
+            del self._leases[camera_id]
+        for camera_id in self._replies.keys() - set().union(*(shelf.lacking for shelf in self._shelves)):
             del self._replies[camera_id]
-
-    def _lost(self, tier: EvidenceTier, error: UnavailableError | TimeoutError) -> None:
-        self._retry_at[tier.name] = self._machine.boottime() + _RETRY
-        why = error if isinstance(error, UnavailableError) else UnavailableError(f"{tier.name}: no answer within 1 s")
-        self._connectivity.failed(tier.name, why)
-
-
-async def _hand_over(tier: EvidenceTier, words: Sequence[SealedEvidence]) -> None:
-    if isinstance(tier, BulkTier):
-        await tier.save_many(words)
-    else:
-        await asyncio.gather(*(tier.save(word.evidence, word.sealed) for word in words))

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from tapi_agent.domain.license import Durations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tapi_agent.domain.ids import CameraId
     from tapi_agent.domain.license import Evidence, Flag, LicenseState, Reason, Standing, Subject, Transition
     from tapi_agent.ports.billing import BillingService
     from tapi_agent.ports.clock import AuthorityClock, Clock
+    from tapi_agent.ports.licenses import OpenRequest
     from tapi_agent.services.connectivity import Connectivity
     from tapi_agent.services.licensing.leases import Leases
 
@@ -77,7 +78,10 @@ class LicenseView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceLicense:
-    """The device as a whole: the state of its worst camera, and how many cameras are in each."""
+    """The device as a whole: the state of its worst camera, and how many cameras are in each.
+
+    ``trusted_keys`` by id; ``drifted`` names marks of this machine that have changed since a lease was issued.
+    """
 
     state: LicenseState
     reason: Reason
@@ -85,6 +89,9 @@ class DeviceLicense:
     next_transition: Transition | None
     flags: frozenset[Flag]
     counts: Mapping[LicenseState, int]
+    open_request: OpenRequest | None = None
+    drifted: Sequence[str] = ()
+    trusted_keys: Sequence[str] = ()
 
 
 class Answer(StrEnum):

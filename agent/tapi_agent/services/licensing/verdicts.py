@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tapi_agent.domain.ids import CameraId
-    from tapi_agent.domain.license import Transition
+    from tapi_agent.domain.license import Evidence, Transition
     from tapi_agent.services.licensing.contacts import Contacts
     from tapi_agent.services.licensing.store import EvidenceStore, Held
     from tapi_agent.services.licensing.values import Surroundings
@@ -61,7 +61,7 @@ class Verdicts:
         return [camera.camera_id for camera in self.roster()]
 
     def roster(self) -> Sequence[Camera]:
-        """All cameras with the last edge of each that is written down."""
+        """All cameras with the last edge of each."""
         cameras = (tracked.camera for tracked in self._tracked.values())
         return sorted(cameras, key=lambda camera: (camera.registered_at, camera.camera_id))
 
@@ -129,13 +129,6 @@ class Verdicts:
         edges = (self._settle(camera_id, now) for camera_id in camera_ids)
         return [edge for edge in edges if edge is not None]
 
-    def written(self, changes: Iterable[LicenseChanged]) -> None:
-        """These edges are in the log: a restart must not find them again."""
-        for change in changes:
-            tracked = self._tracked.get(change.subject.camera_id)
-            if tracked is not None:  # else unregistered meanwhile
-                tracked.camera = replace(tracked.camera, state=change.new, since=change.at)
-
     def view(self, camera_id: CameraId) -> LicenseView:
         """How a camera stands; one that is not registered has at most the tenant's evidence."""
         tracked = self._tracked.get(camera_id) or self._untracked(camera_id)
@@ -147,6 +140,15 @@ class Verdicts:
             tier=tracked.held.tier if tracked.held else None,
             problem=self._contacts.problem(camera_id),
         )
+
+    def preview(self, evidence: Evidence, *, at: datetime) -> Standing:
+        """How its subject would stand with this evidence at trusted time ``at``."""
+        return self._standing(evidence.subject.camera_id, evidence, at)
+
+    def ground(self, camera_id: CameraId) -> Evidence | None:
+        """The evidence that decides on a camera: its own or the tenant's, denied when it is beyond the limit."""
+        tracked = self._tracked.get(camera_id) or self._untracked(camera_id)
+        return self._limited(camera_id, _word(tracked.held))
 
     def device(self) -> DeviceLicense:
         """The worst camera's state (without cameras the tenant's own), and the next change for the worse."""
@@ -161,7 +163,7 @@ class Verdicts:
         held, now = self._store.get(TENANT), self._clock.now()
         since = held.evidence.verified_at if held else self._started
         camera = Camera(camera_id=camera_id, registered_at=now, since=since)
-        return Tracked(camera=camera, since=since, standing=self._standing(camera_id, held, now), held=held)
+        return Tracked(camera=camera, since=since, standing=self._standing(camera_id, _word(held), now), held=held)
 
     def _limit_moved(self, camera_ids: Iterable[CameraId]) -> bool:
         """Whether the words on these cameras change who is beyond the limit; most repeat the limit in force."""
@@ -182,7 +184,7 @@ class Verdicts:
     def _settle(self, camera_id: CameraId, now: datetime) -> LicenseChanged | None:
         tracked = self._tracked[camera_id]
         held = self._store.get(camera_id) or self._store.get(TENANT)
-        before, tracked.standing = tracked.standing, self._standing(camera_id, held, now)
+        before, tracked.standing = tracked.standing, self._standing(camera_id, _word(held), now)
         if held is not tracked.held or not _same(before, tracked.standing):
             tracked.held = held
             self.generation += 1
@@ -202,16 +204,23 @@ class Verdicts:
             at=now,
         )
         tracked.since = now
+        tracked.camera = replace(tracked.camera, state=edge.new, since=now)
         return edge
 
-    def _standing(self, camera_id: CameraId, held: Held | None, now: datetime) -> Standing:
+    def _standing(self, camera_id: CameraId, evidence: Evidence | None, now: datetime) -> Standing:
         if self._bypass:
             return Standing(state=LicenseState.VALID, reason=Reason.OK, flags=frozenset({Flag.BYPASSED}))
-        evidence = held.evidence if held else None
-        if evidence is not None and evidence.denied is None and camera_id in self._beyond:
-            evidence = replace(evidence, denied=Reason.CAMERA_LIMIT)
-        missing = Reason.EVIDENCE_INVALID if self._store.damaged else Reason.NO_LICENSE
-        return evaluate(evidence, now=now, contact=self._contacts.of(camera_id, now), missing=missing)
+        contact, word = self._contacts.of(camera_id, now), self._limited(camera_id, evidence)
+        return evaluate(word, now=now, contact=contact, missing=self._store.missing(camera_id))
+
+    def _limited(self, camera_id: CameraId, evidence: Evidence | None) -> Evidence | None:
+        if evidence is None or evidence.denied is not None or camera_id not in self._beyond:
+            return evidence
+        return replace(evidence, denied=Reason.CAMERA_LIMIT)
+
+
+def _word(held: Held | None) -> Evidence | None:
+    return held.evidence if held else None
 
 
 def _same(one: Standing, other: Standing) -> bool:

@@ -6,14 +6,14 @@ FROM camera_licenses
 WHERE device_id = %(device_id)s AND tenant_id = %(tenant_id)s AND camera_id = %(camera_id)s
 
 -- name: load_all_evidence
-SELECT sealed
+SELECT camera_id, sealed
 FROM camera_licenses
 WHERE device_id = %(device_id)s AND tenant_id = %(tenant_id)s
 ORDER BY camera_id
 
 -- name: save_evidence
--- Keeps the newest, in the order of domain.evidence.newer. What claims to be from the future was stamped by a clock that
--- has been set back since: anything replaces it. The same word again, now without its reply, does not lose the reply.
+-- Keeps the newest, in the order of domain.evidence.newer. Classic evidence that claims to be from the future was stamped
+-- by a clock that has been set back since: anything replaces it. The same word again, now without its reply, does not lose the reply.
 INSERT INTO camera_licenses AS known (
     device_id, tenant_id, camera_id, mode, status, verified_at, not_before, valid_until, grace_ends_at, packs,
     cameras_allowed, sequence, signed, source, denied, raw_reply, sealed)
@@ -42,7 +42,7 @@ ON CONFLICT (device_id, tenant_id, camera_id) DO UPDATE SET
         WHEN excluded.raw_reply IS NULL AND excluded.verified_at = known.verified_at THEN known.raw_reply
         ELSE excluded.raw_reply END,
     sealed = excluded.sealed
-WHERE known.verified_at > %(now)s
+WHERE (NOT known.signed AND known.verified_at > %(now)s)
    OR (excluded.signed, CASE WHEN excluded.signed THEN excluded.sequence ELSE 0 END, excluded.verified_at)
    >= (known.signed, CASE WHEN known.signed THEN known.sequence ELSE 0 END, known.verified_at)
 
@@ -72,6 +72,7 @@ WHERE edge_id = ANY(%(edge_ids)s) AND NOT published
 -- name: history
 SELECT edge_id, device_id, tenant_id, camera_id, old_state, new_state, reason, changed_at
 FROM license_validation_log
-WHERE device_id = %(device_id)s AND tenant_id = %(tenant_id)s AND camera_id = %(camera_id)s
+WHERE device_id = %(device_id)s AND tenant_id = %(tenant_id)s
+  AND (%(camera_id)s::text IS NULL OR camera_id = %(camera_id)s)
 ORDER BY changed_at DESC, entry_id DESC
 LIMIT %(limit)s

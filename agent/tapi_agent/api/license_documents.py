@@ -1,0 +1,50 @@
+"""Answers to questions about licenses as JSON documents; the others are in ``api/schemas.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tapi_agent.api.schemas import license_document, plain
+
+if TYPE_CHECKING:
+    from tapi_agent.domain.evaluation import Deadlines
+    from tapi_agent.domain.events import LicenseChanged
+    from tapi_agent.services.licensing.questions import Explanation, Simulation
+
+_NO_END = 9000
+"""From this year on, and in year 1, a deadline means that there is none."""
+
+
+def explanation_document(explained: Explanation) -> dict[str, Any]:
+    """Why a camera stands as it does: its license, the rule, the instants in it, the link, the remedy."""
+    return {
+        **license_document(explained.view),
+        "now": plain(explained.now),
+        "registered": explained.registered,
+        "rule": {"row": explained.row, "condition": explained.condition},
+        "deadlines": explained.deadlines and _deadlines(explained.deadlines),
+        "contact": plain(explained.contact),
+        "remedy": explained.remedy,
+    }
+
+
+def simulation_document(simulation: Simulation) -> dict[str, Any]:
+    """The states ahead, the worst outlook first."""
+    document: dict[str, Any] = plain(simulation)
+    return document
+
+
+def edge_document(change: LicenseChanged) -> dict[str, Any]:
+    """One change of state."""
+    return {
+        "edge_id": str(change.edge_id),
+        "camera_id": change.subject.camera_id,
+        "old": change.old,
+        "new": change.new,
+        "reason": change.reason,
+        "at": plain(change.at),
+    }
+
+
+def _deadlines(deadlines: Deadlines) -> dict[str, Any]:
+    return {name: plain(at) if 1 < at.year < _NO_END else None for name, at in deadlines._asdict().items()}

@@ -1,0 +1,95 @@
+"""How a lease is shown, and the states it leads to: as JSON, and that for people. Called by ``license inspect``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+from pydantic_core import to_jsonable_python
+
+from tapi_agent.cli.output import console, safe, state, table
+from tapi_agent.cli.text import moment
+from tapi_agent.domain.evaluation import evaluate
+from tapi_agent.domain.ids import DeviceId, TenantId
+from tapi_agent.domain.lease import Lease, evidence_of
+from tapi_agent.domain.license import Contact, Evidence, Subject
+
+_SILENCE: Final = Contact(lost=True, attempted=True)
+_DURATIONS: Final = ("freshness", "offline_grace", "license_grace")
+_LABELS: Final = {
+    "issued": ("issued", ""),
+    "tenant_id": ("tenant", "not named"),
+    "camera_id": ("camera", "the whole tenant"),
+    "device_id": ("device", "any"),
+    "mode": ("mode", ""),
+    "status": ("status", ""),
+    "packs": ("packs", "none"),
+    "cameras_allowed": ("cameras allowed", "unlimited"),
+    "not_before": ("not before", "no limit"),
+    "valid_until": ("paid until", "no end"),
+    "expiry": ("without contact until", "no end"),
+    "sequence": ("sequence", ""),
+    "nonce": ("nonce", "none"),
+    "reset_clock": ("sets the clock", ""),
+    "components": ("marks of the machine", "none"),
+}
+"""Label of each field, and what it means when it is empty."""
+_WIDTH: Final = max(len(label) for label, _ in _LABELS.values()) + 2
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT")
+
+
+def lease_document(lease: Lease, max_offline: timedelta | None) -> dict[str, Any]:
+    """What a lease says, and what it leads to without contact, in JSON's types."""
+    tenant = Subject(
+        device_id=lease.device_id or DeviceId(""), tenant_id=lease.tenant_id or TenantId(""), camera_id=lease.camera_id
+    )
+    evidence = evidence_of(lease, tenant=tenant, max_offline=max_offline)
+    said: dict[str, Any] = to_jsonable_python(lease, timedelta_mode="float")
+    durations = {f"{name}_s": said.pop(name) for name in _DURATIONS}
+    return said | {"durations": durations, "timeline": to_jsonable_python(list(_timeline(evidence)))}
+
+
+def _timeline(evidence: Evidence) -> Iterator[dict[str, object]]:
+    """The states from its issue on, while nobody answers."""
+    standing = evaluate(evidence, now=evidence.verified_at, contact=_SILENCE)
+    yield {"at": evidence.verified_at, "state": standing.state, "reason": standing.reason}
+    while change := standing.next_transition:
+        standing = evaluate(evidence, now=change.at, contact=_SILENCE)
+        yield {"at": change.at, "state": change.to, "reason": change.reason}
+
+
+def show_lease(document: dict[str, Any]) -> None:
+    """The same for people."""
+    console.print(f"[green]genuine[/]: a {document['kind']} file, signed by {safe(document['key_id'])}", soft_wrap=True)
+    for name, (label, empty) in _LABELS.items():
+        # A line each, never cut: ids and marks are there to be compared.
+        console.print(f"[bold]{label:<{_WIDTH}}[/]{safe(_said(document[name]) or empty)}", soft_wrap=True)
+    for name, seconds in document["durations"].items():
+        label = name.removesuffix("_s").replace("_", " ")
+        console.print(f"[bold]{label:<{_WIDTH}}[/]{timedelta(seconds=seconds)}", soft_wrap=True)
+    _show_timeline(document["timeline"])
+
+
+def _show_timeline(timeline: list[dict[str, str]]) -> None:
+    console.print("\nIf nobody answers from then on:")
+    rows = ((moment(one["at"]), state(one["state"]), safe(one["reason"])) for one in timeline)
+    console.print(table(("FROM", "STATE", "REASON"), rows), "")
+
+
+def _said(value: object) -> str:
+    """A field in words; nothing for an empty one."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(value)
+        case dict():
+            return ", ".join(f"{name} {mark}" for name, mark in value.items())
+        case str() if _MOMENT.match(value):
+            return moment(value)
+        case _:
+            return str(value)
