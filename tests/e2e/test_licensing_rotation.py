@@ -136,4 +136,4 @@ def test_a_lease_for_another_machine_is_worth_nothing_where_it_is_copied(
     clone = make(agent.environment["TRUSTED_KEYS"], EDGE_DEVICE_ID="box-2")
     with clone.client() as client:
         view = client.validate(CAMERA)
-    assert (view["state"], view["reason"], view["verified_at"]) == ("expired", "NO_LICENSE", None)
+    assert (view["state"], view["reason"], view["verified_at"]) == ("expired", "MACHINE_MISMATCH", None)

@@ -8,6 +8,7 @@ docs/license-states.md is drawn from it.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from transitions import Machine, MachineError
@@ -81,6 +82,7 @@ def trigger_for(old: LicenseState, new: LicenseState) -> Trigger:
         raise IllegalTransition(f"no edge leads from {old} to {new}") from None
 
 
+@cache  # twelve edges; a fleet that loses its link goes down one of them a thousand times in one go
 def next_state(state: LicenseState, trigger: Trigger) -> LicenseState:
     """Where ``trigger`` leads from ``state``; raises ``IllegalTransition`` when the table has no such edge."""
     cursor = _Cursor()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -18,325 +18,42 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-
-from tapi_agent.adapters.signing import DeviceKey, DeviceSealer
-from tapi_agent.domain.errors import IntegrityError, RejectedError, TapiError
-from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
-from tapi_agent.domain.lease import Lease, LeaseKind, LeaseRefusedError
-from tapi_agent.domain.license import LicenseMode, LicenseState, LicenseStatus, Subject
-from tapi_agent.ports.billing import LicenseReply, Question
-from tapi_agent.services.connectivity import Connectivity
-from tapi_agent.services.licensing import Leases, LicensePolicy, Licensing, Surroundings
-from tapi_agent.services.timekeeping import Timekeeper
-from tapi_agent.testing.billing import FakeBilling
-from tapi_agent.testing.clock import START, FakeClock
-from tapi_agent.testing.leases import FakeLeases, FakeMachine
-from tapi_agent.testing.licenses import (
-    Announcements,
-    MemoryEvidence,
-    MemoryLicenseLog,
-    MemoryMark,
-    MemoryRequest,
-    MemoryRoster,
+from machine_box import Box
+from machine_model import (
+    DAY,
+    EXPIRED,
+    HOUR,
+    SECOND,
+    SUBJECTS,
+    VALID,
+    Model,
+    Saying,
+    Terms,
+    as_kept,
+    cameras,
+    leases,
+    sayings,
+    signed,
+    spans,
+    subjects,
+    understood,
 )
+
+from tapi_agent.domain.errors import IntegrityError, RejectedError, TapiError
+from tapi_agent.domain.ids import TENANT, CameraId
+from tapi_agent.domain.lease import LeaseRefusedError
+from tapi_agent.domain.license import LicenseState, Subject
+from tapi_agent.services.licensing import LicensePolicy
+from tapi_agent.testing.clock import START
+from tapi_agent.testing.leases import FakeLeases
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from tapi_agent.domain.events import LicenseChanged
+    from tapi_agent.ports.billing import LicenseReply, Question
 
-VALID, OFFLINE, GRACE, EXPIRED = LicenseState
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-CAMERAS: Final = [CameraId(name) for name in ("gate", "hall", "yard")]
-SUBJECT: Final = Subject(device_id=DeviceId("box"), tenant_id=TenantId("acme"), camera_id=TENANT)
 BACK: Final = -2
-TIERS: Final = ("file", "redis", "postgres")
-
-cameras = st.sampled_from(CAMERAS)
-spans = st.sampled_from([SECOND, MINUTE, HOUR, 23 * HOUR, DAY, 7 * DAY, 8 * DAY, 14 * DAY]).flatmap(
-    lambda about: st.sampled_from([about - SECOND, about, about + SECOND])
-)
-ends = st.none() | st.sampled_from([-15 * DAY, -HOUR, HOUR, 20 * DAY, 400 * DAY])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saying:
-    """What the service says of a subject; ``ends`` counts from now, ``skips`` back in its numbering."""
-
-    kind: str = "yes"
-    ends: timedelta | None = None
-    limit: int | None = None
-    numbered: bool = True
-
-    def reply(self, *, number: int, now: datetime) -> LicenseReply:
-        mode, status = _SAYINGS[self.kind]
-        return LicenseReply(
-            is_valid=self.kind in ("yes", "late"),
-            mode=mode,
-            packs=(),
-            valid_until=None if self.ends is None else now + self.ends,
-            cameras_allowed=self.limit,
-            status=status if self.numbered else None,
-            sequence=number if self.numbered else None,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What a lease says; its times count from now."""
-
-    status: LicenseStatus = LicenseStatus.ACTIVE
-    issued: timedelta = timedelta(0)
-    term: timedelta | None = 30 * DAY
-    ends: timedelta | None = None
-    limit: int | None = None
-    forged: str | None = None
-    reset_clock: bool = False
-
-    def lease(self, camera: CameraId, *, number: int, now: datetime) -> Lease:
-        issued = now + self.issued
-        lease = Lease(
-            kind=LeaseKind.MACHINE,
-            key_id="k1",
-            issued=issued,
-            expiry=None if self.term is None else issued + self.term,
-            device_id=SUBJECT.device_id,
-            tenant_id=SUBJECT.tenant_id,
-            camera_id=camera,
-            status=self.status,
-            valid_until=None if self.ends is None else now + self.ends,
-            cameras_allowed=self.limit,
-            sequence=number,
-            reset_clock=self.reset_clock,
-        )
-        return replace(lease, **{self.forged: "another"}) if self.forged else lease
-
-    @staticmethod
-    def word(lease: Lease) -> Word:
-        past = lease.valid_until is not None and lease.valid_until <= lease.issued
-        return Word(
-            heard=lease.issued,
-            number=lease.sequence,
-            no=lease.status in (LicenseStatus.REVOKED, LicenseStatus.SUSPENDED)
-            or (lease.status is LicenseStatus.EXPIRED and not past),
-            late=lease.status is LicenseStatus.PAST_DUE,
-            until=lease.valid_until,
-            limit=lease.cameras_allowed,
-            issued=lease.issued,
-            alone=(lease.expiry or datetime.max.replace(tzinfo=START.tzinfo)) - lease.issued,
-        )
-
-
-leases = st.builds(
-    Terms,
-    status=st.sampled_from([LicenseStatus.ACTIVE] * 3 + [LicenseStatus.PAST_DUE, LicenseStatus.REVOKED]),
-    issued=st.sampled_from([-8 * DAY, -HOUR, timedelta(0), 2 * HOUR]),
-    term=st.sampled_from([HOUR, 30 * DAY, None]),
-    ends=ends,
-    limit=st.sampled_from([None, None, 1]),
-    forged=st.sampled_from([None] * 6 + ["key_id", "device_id", "tenant_id"]),
-    reset_clock=st.sampled_from([False, False, True]),
-)
-_SAYINGS: Final = {
-    "yes": (LicenseMode.BASE, LicenseStatus.ACTIVE),
-    "late": (LicenseMode.TRIAL, LicenseStatus.PAST_DUE),
-    "no": (LicenseMode.ENTERPRISE, LicenseStatus.ACTIVE),
-    "over": (LicenseMode.EXPIRED, LicenseStatus.EXPIRED),
-    "revoked": (LicenseMode.BASE, LicenseStatus.REVOKED),
-    "suspended": (LicenseMode.BASE, LicenseStatus.SUSPENDED),
-    "unlicensed": (LicenseMode.UNLICENSED, LicenseStatus.ACTIVE),
-}
-sayings = st.builds(
-    Saying,
-    kind=st.sampled_from(["yes", "yes", "yes", *_SAYINGS]),
-    ends=ends,
-    numbered=st.sampled_from([True, True, True, False]),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """What the model keeps of a word: when it was heard, what it says, how long it lasts in silence."""
-
-    heard: datetime
-    number: int
-    no: bool
-    late: bool
-    until: datetime | None
-    limit: int | None
-    issued: datetime | None = None
-    alone: timedelta = 24 * HOUR
-
-    def rank(self) -> tuple[bool, int, datetime]:
-        """Signed before unsigned; leases by their numbers, then by when they were issued."""
-        return self.issued is not None, self.number if self.issued else 0, self.issued or self.heard
-
-    def by(self, now: datetime) -> Word:
-        """The clock was set back: it was heard by now. A lease's own deadline stays where it is."""
-        if self.heard <= now:
-            return self
-        return replace(self, heard=now, alone=self.alone + (self.heard - now) if self.issued else self.alone)
-
-
-def as_kept(word: Word) -> Word:
-    """What is stored of a lease is the lease, whatever has become of the clock."""
-    return replace(word, heard=word.issued, alone=word.alone + (word.heard - word.issued)) if word.issued else word
-
-
-def signed(saying: Saying) -> Terms:
-    """The lease that says the same."""
-    statuses = {"yes": LicenseStatus.ACTIVE, "late": LicenseStatus.PAST_DUE, "revoked": LicenseStatus.REVOKED}
-    return Terms(status=statuses.get(saying.kind, LicenseStatus.EXPIRED), ends=saying.ends, limit=saying.limit)
-
-
-def understood(saying: Saying, *, number: int, now: datetime, known: int) -> Word:
-    """A no is a no, unless all it means is that a date has passed; a date that contradicts a yes is dropped.
-
-    A word without a number keeps that of the word it follows.
-    """
-    until = None if saying.ends is None else now + saying.ends
-    past = until is not None and until <= now
-    flat, yes = saying.kind in ("revoked", "suspended", "unlicensed"), saying.kind in ("yes", "late")
-    if not saying.numbered:  # such a service speaks of no status either
-        flat = saying.kind == "unlicensed"
-    return Word(
-        heard=now,
-        number=number if saying.numbered else known,
-        no=flat or (not yes and not past),
-        late=saying.kind == "late" and saying.numbered,
-        until=None if yes and past else until,
-        limit=saying.limit,
-    )
-
-
-def expected(word: Word | None, now: datetime, link: str) -> LicenseState:
-    """The table, in other words. ``link``: talking, unasked or lost."""
-    if word is None or word.no:
-        return EXPIRED
-    lapsed = now - word.until if word.until else -DAY
-    silent = now - word.heard if link == "lost" else -DAY
-    if lapsed >= 14 * DAY or silent >= word.alone + 7 * DAY:
-        return EXPIRED
-    if lapsed >= timedelta(0) or word.late or silent >= word.alone:
-        return GRACE
-    return OFFLINE if link != "talking" and now - word.heard >= HOUR else VALID
-
-
-@dataclass
-class Model:
-    """What a box must remember, and nothing else."""
-
-    registered: dict[CameraId, datetime] = field(default_factory=dict)
-    words: dict[CameraId, Word] = field(default_factory=dict)
-    kept: dict[str, dict[CameraId, Word]] = field(default_factory=lambda: {tier: {} for tier in TIERS})
-    states: dict[CameraId, LicenseState] = field(default_factory=dict)
-    asked: set[CameraId] = field(default_factory=set)
-    failed: set[CameraId] = field(default_factory=set)
-    doubts: dict[CameraId, timedelta] = field(default_factory=dict)
-    silent_since: float = 0.0
-    air_gapped: bool = False
-
-    def link(self, camera: CameraId, awake: float) -> str:
-        if self.air_gapped or camera in self.failed:
-            return "lost"
-        if camera in self.asked:
-            return "talking"
-        return "lost" if awake - self.silent_since >= MINUTE.total_seconds() else "unasked"
-
-    def in_order(self) -> list[CameraId]:
-        return sorted(self.registered, key=lambda camera: (self.registered[camera], camera))
-
-    def too_many(self) -> set[CameraId]:
-        """A yes to the tenant sets the limit, else the newest yes to a camera; the first registered keep working."""
-        tenant = self.words.get(TENANT)
-        said = [word for camera, word in self.words.items() if camera in self.registered and not word.no]
-        if tenant and not tenant.no:
-            said = [tenant]
-        newest = max(said, key=lambda word: (word.issued is not None, word.heard), default=None)
-        return set() if newest is None or newest.limit is None else set(self.in_order()[newest.limit :])
-
-    def look(self, now: datetime, awake: float, *only: CameraId) -> None:
-        """Derive the states of these, or of all, anew."""
-        excess = self.too_many()
-        for camera in only or self.registered:
-            word = self.words.get(camera) or self.words.get(TENANT)
-            state = expected(word, now, self.link(camera, awake))
-            self.states[camera] = EXPIRED if camera in excess else state
-
-    def answered(self, camera: CameraId, word: Word, boottime: timedelta) -> None:
-        """An unsigned no to a running camera is believed once it has stood for a minute."""
-        self.asked.add(camera)
-        self.failed.discard(camera)
-        if not word.no:
-            self.doubts.pop(camera, None)
-        elif (
-            not word.issued
-            and self.states[camera] is not EXPIRED
-            and boottime - self.doubts.setdefault(camera, boottime) < MINUTE
-        ):
-            return
-        self.words[camera] = word
-
-    def unanswered(self, *cameras: CameraId) -> None:
-        self.asked.update(cameras)
-        self.failed.update(cameras)
-
-    def read(self, *tiers: str, now: datetime) -> None:
-        """The newest word counts; one from the future only where there is no other."""
-        for tier in tiers:
-            for camera, word in self.kept[tier].items():
-                held = self.words.get(camera)
-                if held is None or (word.rank() > held.rank() and (word.issued or word.heard <= now)):
-                    self.words[camera] = word.by(now)
-
-
-@dataclass
-class Box:
-    """Everything around the service: what outlives a process, and the clocks of the machine."""
-
-    machine: FakeClock = field(default_factory=FakeClock)
-    mark: MemoryMark = field(default_factory=MemoryMark)
-    billing: FakeBilling = field(default_factory=FakeBilling)
-    tiers: dict[str, MemoryEvidence] = field(default_factory=lambda: {name: MemoryEvidence(name) for name in TIERS})
-    roster: MemoryRoster = field(default_factory=MemoryRoster)
-    request: MemoryRequest = field(default_factory=MemoryRequest)
-    log: MemoryLicenseLog = field(default_factory=MemoryLicenseLog)
-    heard: Announcements = field(default_factory=Announcements)
-    leases: FakeLeases = field(default_factory=FakeLeases)
-    policy: LicensePolicy = field(default_factory=LicensePolicy)
-
-    async def boot(self) -> None:
-        """A new process on the same stores."""
-        self.clock = Timekeeper(clock=self.machine, store=self.mark)
-        self.connectivity = Connectivity(clock=self.clock, billing=self.billing)
-        self.licensing = Licensing(
-            around=Surroundings(
-                tenant=SUBJECT,
-                policy=self.policy,
-                billing=self.billing,
-                connectivity=self.connectivity,
-                clock=self.clock,
-                machine=self.machine,
-                leases=Leases(reader=self.leases, machine=FakeMachine(), tenant=SUBJECT),
-                entropy=bytes,
-            ),
-            tiers=list(self.tiers.values()),
-            sealer=DeviceSealer(DeviceKey(bytes(32))),
-            roster=self.roster,
-            requests=self.request,
-            edge_log=self.log,
-            publisher=self.heard,
-        )
-        await self.clock.start()
-        await self.licensing.start()
-
-    def up(self) -> list[str]:
-        return [name for name, tier in self.tiers.items() if not tier.is_down]
-
-    def views(self) -> list[object]:
-        """All that a reader of the licenses can tell, but for the instants of what comes next."""
-        views = (self.licensing.view(camera) for camera in self.licensing.cameras())
-        return [(v.camera_id, v.standing.state, v.standing.reason, v.standing.flags, v.evidence) for v in views]
 
 
 class LicensingMachine(RuleBasedStateMachine):
@@ -403,12 +120,12 @@ class LicensingMachine(RuleBasedStateMachine):
         self.model.failed.discard(camera)
         self._look()
 
-    @rule(camera=cameras, saying=sayings, limit=st.sampled_from([None, None, None, 0, 1, 2]))
+    @rule(camera=subjects, saying=sayings, limit=st.sampled_from([None, None, None, 0, 1, 2]))
     def the_service_says(self, camera: CameraId, saying: Saying, limit: int | None) -> None:
-        """From now on, about one camera; what it allows is said about all of them alike."""
+        """From now on, about one camera or the tenant; what it allows is said about all of them alike."""
         self.numbers += 1
         self.sayings[camera] = saying
-        self.sayings = {camera: replace(self.sayings.get(camera, Saying()), limit=limit) for camera in CAMERAS}
+        self.sayings = {camera: replace(self.sayings.get(camera, Saying()), limit=limit) for camera in SUBJECTS}
 
     @rule(hours=st.sampled_from([None, None, None, 0, BACK, 2]))
     def ask_for_all(self, hours: int | None) -> None:
@@ -416,7 +133,7 @@ class LicensingMachine(RuleBasedStateMachine):
         said = self._prepare(hours)
         self.run(self.box.licensing.refresh())
         if not self.model.air_gapped:
-            for camera in self.model.in_order():
+            for camera in self.model.asked_about():
                 self._hears(camera, said[camera])
         self._look(authority=hours is not None)
         if hours == BACK:  # stamps that are still to come would count again one day
@@ -446,7 +163,7 @@ class LicensingMachine(RuleBasedStateMachine):
             self._fails_to_answer(camera, Saying().reply(number=held.number - 1, now=self.now))
 
     @precondition(lambda self: self.keyed)
-    @rule(terms=leases, camera=st.sampled_from([TENANT, *CAMERAS]), newer=st.integers(-1, 1))
+    @rule(terms=leases, camera=subjects, newer=st.integers(-1, 1))
     def somebody_imports_a_lease(self, terms: Terms, camera: CameraId, newer: int) -> None:
         """Taken over unless it is forged, or older than the one that is held."""
         self._tick()
@@ -474,8 +191,8 @@ class LicensingMachine(RuleBasedStateMachine):
         self.box.billing.offline()
         self.run(self.box.licensing.refresh())
         self.box.billing.online()
-        if not self.model.air_gapped and self.model.registered:
-            self.model.unanswered(*self.model.registered)
+        if not self.model.air_gapped:
+            self.model.unanswered(*self.model.asked_about())
         self._look()
         self._nothing_is_better_than(before)
 
@@ -551,8 +268,7 @@ class LicensingMachine(RuleBasedStateMachine):
         self.ask_for_all(None)
         if not self.model.air_gapped:
             assert set(self.box.licensing.device().counts) == set(LicenseState)
-            served = self.model.registered.keys() - self.model.too_many()  # the tenant's lease is of another desk
-            assert all(self.model.states[camera] is VALID for camera in served)
+            assert all(self.model.states[camera] is VALID for camera in self.model.registered)
         assert self.box.log.edges == self.edges
         assert self.box.log.published == set(self.edges)
 
@@ -564,7 +280,7 @@ class LicensingMachine(RuleBasedStateMachine):
         self._check_time(SECOND)
 
     def _prepare(self, hours: int | None) -> dict[CameraId, Saying]:
-        said = {camera: self.sayings.get(camera, Saying()) for camera in CAMERAS}
+        said = {camera: self.sayings.get(camera, Saying()) for camera in SUBJECTS}
         clock = None if hours is None else self.now + hours * HOUR
         then = clock or self.now
         for camera, saying in said.items():
@@ -592,7 +308,7 @@ class LicensingMachine(RuleBasedStateMachine):
             self.model.unanswered(camera)
         else:
             self.model.answered(camera, word, self.box.machine.boottime())
-        only = [camera] if excess == self.model.too_many() else []
+        only = [camera] if camera != TENANT and excess == self.model.too_many() else []
         self.model.look(self.now, self.awake, *only)
 
     def _fails_to_answer(self, camera: CameraId, answer: LicenseReply | TapiError) -> None:
@@ -610,7 +326,7 @@ class LicensingMachine(RuleBasedStateMachine):
         return {camera: self.model.states[camera] for camera in self.model.registered}
 
     def _wakes_up(self, *, slept: timedelta = timedelta(0)) -> None:
-        before = {camera: self.model.states[camera] for camera in self.model.failed}
+        before = {camera: self.model.states[camera] for camera in self.model.failed - {TENANT}}
         self.box.licensing.resumed()
         if self.model.asked:  # silence is given its time again; a failure stays one
             self.model.asked.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -32,7 +33,7 @@ async def box(stage):
 def answer(stage, *cameras: str, **contents: object) -> str:
     """The answer to the open request, if there is one."""
     opened = stage.licensing.device().open_request
-    holding = {"nonce": opened.nonce if opened else None, "components": PARTS, **contents}
+    holding = {"nonce": opened.nonce if opened else None, "components": dict(stage.parts.parts), **contents}
     return "\n".join(stage.leases.issue(stage.lease(camera, **holding)) for camera in cameras)
 
 
@@ -43,6 +44,17 @@ def held(stage, camera: str):
 
 def on_disk(stage) -> set[str]:
     return {subject.camera_id for subject in stage.file.kept}
+
+
+async def test_what_a_file_held_that_could_not_be_read_at_start_is_not_written_over_unseen(box) -> None:
+    box.keep_lease(box.file, box.lease("gate", sequence=9, components=PARTS))
+    box.file.is_down = True
+    await box.boot("gate", "yard")
+    box.file.is_down = False
+    with pytest.raises(LeaseRefusedError, match="older than what is known"):
+        await box.licensing.import_(answer(box, "gate", sequence=8))
+    assert held(box, "gate") == (9, START)
+    assert box.state("gate") is VALID
 
 
 # --- the request ---
@@ -58,6 +70,16 @@ async def test_a_request_says_who_asks_and_what_is_known(box) -> None:
     assert request.sequences == {"gate": 7, "yard": 0}
     assert request.sequence == 7
     assert (request.wall, request.trusted) == (START + HOUR, box.clock.now())
+
+
+async def test_a_camera_without_a_lease_of_its_own_has_no_sequence(stage, evidence) -> None:
+    """Which a classic service numbers too: the authority makes leases for those cameras only that had one."""
+    stage.keep(stage.file, replace(evidence, verified_at=START, sequence=7))
+    stage.keep(stage.file, replace(evidence, subject=stage.tenant, verified_at=START, sequence=8))
+    stage.keep_lease(stage.file, stage.lease("yard", sequence=9))
+    await stage.boot("gate", "yard", "hall")
+    request = await stage.licensing.request()
+    assert (request.sequences, request.sequence) == ({"gate": 0, "yard": 9, "hall": 0}, 0)
 
 
 async def test_the_open_request_survives_a_restart(box) -> None:
@@ -302,3 +324,33 @@ async def test_a_lease_sets_the_clock_once_not_at_each_import(box) -> None:
     box.clock.issued(START + DAY, reset=False)
     await box.licensing.import_(file)
     assert box.clock.now() == START + DAY
+
+
+async def test_an_answer_for_a_whole_fleet_leaves_others_their_turn(stage) -> None:
+    """And they see no state that is not to stay: the limit of the tenant's lease counts from the first camera on."""
+    names = [f"camera {number:03}" for number in range(200)]
+    await stage.boot(*names, ask=False)
+    stage.heard.changes.clear()
+    text = answer(stage, *names, "", cameras_allowed=150)
+    task = asyncio.create_task(stage.licensing.import_(text))
+    counts = set()
+    while not task.done():
+        counts.add(stage.licensing.device().counts[VALID])
+        await asyncio.sleep(0)
+    assert len(counts) > 3
+    assert stage.licensing.device().counts[VALID] == 150
+    await stage.licensing.reevaluate()
+    assert [edge.new for edge in stage.heard.changes] == [VALID] * 150
+
+
+async def test_an_import_whose_client_has_gone_is_seen_by_all_cameras(stage) -> None:
+    names = [f"camera {number:03}" for number in range(200)]
+    await stage.boot(*names, ask=False)
+    task = asyncio.create_task(stage.licensing.import_(answer(stage, *names)))
+    while not stage.licensing.device().counts[VALID]:
+        await asyncio.sleep(0)
+    await stage.licensing.unregister(CameraId(names[-1]))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert stage.licensing.device().counts[VALID] == 199

@@ -119,6 +119,15 @@ async def test_the_tenant_known_from_before_is_asked_about_by_the_report(stage, 
     assert stage.licensing.view(TENANT).evidence
 
 
+async def test_an_operator_who_asks_now_hears_of_the_tenant_too(stage) -> None:
+    licensing = await introduced(stage, "gate", "yard")
+    await licensing.refresh()
+    await licensing.unregister("yard")
+    stage.billing.answer(TENANT, replace(GOOD, cameras_allowed=2, sequence=2))
+    assert await licensing.refresh() == RefreshRound(cameras=1, answered=1, refused=0, unreachable=0)
+    assert licensing.view(TENANT).evidence.cameras_allowed == 2
+
+
 async def test_not_offered_costs_one_request_a_day(stage) -> None:
     await stage.boot("gate", "yard")
     for _ in range(5):

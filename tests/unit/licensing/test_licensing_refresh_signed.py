@@ -221,3 +221,34 @@ async def test_an_imported_lease_of_the_tenant_is_asked_about_from_then_on(stage
     await signed(stage, "gate")
     await stage.licensing.import_(stage.leases.issue(stage.lease(sequence=5)))
     assert stage.licensing._schedule.due() == [TENANT]
+
+
+async def test_asked_now_the_service_tells_of_a_higher_limit_of_the_tenant_at_once(stage) -> None:
+    stage.keep_lease(stage.file, stage.lease(cameras_allowed=1, sequence=1))
+    signs(stage, sequence=2, cameras_allowed=2)
+    licensing = await stage.boot("gate", "yard")
+    await licensing.refresh()
+    stage.machine.advance(MINUTE)
+    signs(stage, sequence=3, cameras_allowed=3)
+    done = await licensing.refresh()
+    assert (done.cameras, done.answered) == (2, 2)
+    assert licensing.view(TENANT).evidence.cameras_allowed == 3
+
+
+async def test_a_tenant_without_an_answer_is_no_camera_without_one(stage) -> None:
+    stage.keep_lease(stage.file, stage.lease())
+    licensing = await stage.boot("gate")
+    stage.billing.offline()
+    done = await licensing.refresh()
+    assert (done.cameras, done.unreachable) == (1, 1)
+    assert licensing.view(TENANT).problem
+
+
+async def test_a_lease_of_the_tenant_from_a_tier_that_comes_back_is_kept_fresh_too(stage) -> None:
+    stage.keep_lease(stage.postgres, stage.lease(sequence=5))
+    stage.postgres.is_down = True
+    await signed(stage, "gate")
+    stage.postgres.is_down = False
+    stage.machine.advance(5 * SECOND)
+    await stage.licensing._keep()
+    assert TENANT in stage.licensing._schedule.due()

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from tapi_agent import telemetry
 from tapi_agent.domain.errors import InvalidInputError, RejectedError
 from tapi_agent.domain.license import LicenseState, LicenseStatus, Reason
 from tapi_agent.services.licensing import verdicts
@@ -25,6 +26,10 @@ def limited(stage, *cameras: str, allowed: int) -> None:
 
 def roster(stage) -> dict[str, object]:
     return {camera.camera_id: camera.registered_at for camera in stage.roster.cameras}
+
+
+def gauge(state: LicenseState) -> float:
+    return next(iter(telemetry.LICENSE_CAMERAS.labels(state=state).collect())).samples[0].value
 
 
 async def test_cameras_from_elsewhere_keep_their_seniority(stage) -> None:
@@ -80,6 +85,16 @@ async def test_removing_a_camera_frees_its_place(stage) -> None:
     assert stage.state("yard") is VALID
     assert licensing.generation > generation
     assert licensing.device().counts[VALID] == 1
+
+
+async def test_the_gauge_follows_whoever_comes_and_goes(stage) -> None:
+    await stage.settled("gate", "yard")
+    assert (gauge(VALID), gauge(EXPIRED)) == (2, 0)
+    stage.licensing.register("new")
+    assert (gauge(VALID), gauge(EXPIRED)) == (2, 1)
+    for camera in ("gate", "new", "yard"):
+        await stage.licensing.unregister(camera)
+    assert [gauge(state) for state in LicenseState] == [0, 0, 0, 0]
 
 
 async def test_removing_is_on_disk_when_it_returns(stage) -> None:

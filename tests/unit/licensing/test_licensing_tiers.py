@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from tapi_agent.domain.errors import RejectedError
-from tapi_agent.domain.ids import CameraId, TenantId
+from tapi_agent.domain.errors import RejectedError, UnavailableError
+from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import Durations, LicenseState, Reason
 from tapi_agent.testing.billing import GOOD
 from tapi_agent.testing.clock import START
@@ -87,6 +87,59 @@ async def test_a_tier_that_fails_is_tried_again_after_a_while(stage) -> None:
     await stage.licensing._keep()
     assert stage.redis.kept
     assert stage.connectivity.report()["redis"].up is True
+
+
+async def test_a_file_that_could_not_be_read_at_start_is_read_before_it_is_filled(stage, evidence) -> None:
+    """Nobody else uses the file, so nobody tells that it is back."""
+    stage.keep(stage.file, replace(evidence, verified_at=START - MINUTE))
+    stage.keep(stage.postgres, replace(evidence, verified_at=START - HOUR))
+    stage.file.is_down = True
+    licensing = await stage.boot("gate")
+    assert licensing.view("gate").tier == "postgres"
+    stage.file.is_down = False
+    await licensing._keep()
+    assert stage.file.kept[evidence.subject][0].verified_at == START - MINUTE  # neither tried nor overwritten yet
+    stage.machine.advance(5 * SECOND)
+    await licensing._keep()
+    view = licensing.view("gate")
+    assert (view.tier, view.evidence.verified_at) == ("file", START - MINUTE)
+    assert stage.file.kept[evidence.subject][0].verified_at == START - MINUTE
+    assert stage.postgres.kept[evidence.subject][0].verified_at == START - MINUTE
+
+
+async def test_a_file_that_was_away_at_start_is_read_even_if_it_lacks_nothing(stage, evidence) -> None:
+    stage.keep(stage.file, replace(evidence, verified_at=START))
+    stage.file.is_down = True
+    licensing = await stage.boot("gate")
+    stage.file.is_down = False
+    stage.machine.advance(5 * SECOND)
+    await licensing._keep()
+    assert stage.state("gate") is VALID
+
+
+class FullTier(MemoryEvidence):
+    """Can be read, not written; counts how often it is read."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.reads = 0
+
+    async def load_all(self):
+        self.reads += 1
+        return await super().load_all()
+
+    async def save(self, evidence, sealed) -> None:
+        raise UnavailableError("no space left on device")
+
+
+async def test_while_a_tier_takes_nothing_it_is_not_read_over_and_over(stage) -> None:
+    stage.file = FullTier("file")
+    await stage.settled("gate")
+    for _ in range(9):
+        stage.machine.advance(5 * SECOND)
+        await stage.licensing._keep()
+    assert stage.connectivity.report()["file"].up is False
+    assert stage.file.reads == 1
 
 
 @pytest.mark.parametrize("cameras", [1, 40])
@@ -174,6 +227,35 @@ async def test_evidence_of_another_tenant_is_not_ours(stage, evidence) -> None:
     stage.keep(stage.file, replace(evidence, subject=replace(evidence.subject, tenant_id=TenantId("other"))))
     await stage.boot("gate")
     assert stage.reason("gate") is Reason.NO_LICENSE
+
+
+async def test_a_file_copied_from_another_device_says_so(stage, evidence) -> None:
+    other = replace(evidence.subject, device_id=DeviceId("box 2"))
+    stage.keep(stage.file, replace(evidence, subject=other))
+    await stage.boot("gate", "yard")
+    assert [stage.reason(camera) for camera in ("gate", "yard")] == [Reason.MACHINE_MISMATCH] * 2
+    stage.keep(stage.postgres, replace(evidence, verified_at=START))
+    await stage.boot()
+    assert (stage.state("gate"), stage.reason("yard")) == (VALID, Reason.NO_LICENSE)
+    await stage.licensing._keep()
+    stage.postgres.kept.clear()
+    await stage.boot()
+    assert (stage.state("gate"), stage.reason("yard")) == (VALID, Reason.NO_LICENSE)
+
+
+async def test_evidence_of_other_devices_in_a_shared_tier_means_nothing(stage, evidence) -> None:
+    other = replace(evidence.subject, device_id=DeviceId("box 2"))
+    stage.keep(stage.postgres, replace(evidence, subject=other))
+    await stage.boot("gate")
+    assert stage.reason("gate") is Reason.NO_LICENSE
+
+
+async def test_what_is_wrong_with_our_own_goes_before_what_is_another_devices(stage, evidence) -> None:
+    other = replace(evidence.subject, device_id=DeviceId("box 2"))
+    stage.keep(stage.file, replace(evidence, subject=other))
+    stage.file.kept[evidence.subject] = evidence, "damaged"
+    await stage.boot("gate", "yard")
+    assert (stage.reason("gate"), stage.reason("yard")) == (Reason.EVIDENCE_INVALID, Reason.NO_LICENSE)
 
 
 async def test_classic_durations_are_the_settings_of_today(stage, evidence) -> None:

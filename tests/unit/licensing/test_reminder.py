@@ -2,24 +2,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
 
 from tapi_agent.domain.ids import CameraId
-from tapi_agent.domain.license import LicenseState, LicenseStatus
+from tapi_agent.domain.license import Durations, LicenseState, LicenseStatus
 from tapi_agent.services.licensing.reminder import Reminder
 from tapi_agent.testing.billing import GOOD
 from tapi_agent.testing.clock import START
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 VALID, OFFLINE, GRACE, EXPIRED = LicenseState
-SOON = timedelta(seconds=1)
-
-
-@pytest.fixture
-def reminder(stage) -> Reminder:
-    return Reminder(stage.licensing, stage.machine)
+MINUTE, SOON = timedelta(minutes=1), timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -72,18 +71,21 @@ async def test_a_wall_clock_that_is_set_does_not(stage, silenced) -> None:
     await reminded(silenced)
     stage.machine.set_wall(stage.machine.wall() + 2 * DAY)
     await stage.licensing.reevaluate()
+    assert stage.state("gate") is GRACE
     assert not await reminded(silenced)
 
 
 async def test_a_new_process_begins_with_a_day_of_silence(stage, silenced) -> None:
     await reminded(silenced)
-    await stage.pass_time(DAY - SOON)
+    await stage.pass_time(DAY)
     await stage.licensing.stop()
     again = Reminder(await stage.boot(), stage.machine)
-    await stage.pass_time(SOON)
+    await stage.pass_time(MINUTE)  # until silence counts again
     assert stage.state("gate") is GRACE
     assert not await reminded(again)
-    await stage.pass_time(DAY)
+    await stage.pass_time(DAY - SOON)
+    assert not await reminded(again)
+    await stage.pass_time(SOON)
     assert len(await reminded(again)) == 1
 
 
@@ -111,18 +113,43 @@ async def test_no_other_state_is_worth_a_word(stage) -> None:
         assert not await reminded(reminder)
 
 
-async def test_the_nearest_expiry_and_every_reason_are_named(stage) -> None:
-    stage.billing.answer("gate", replace(GOOD, valid_until=START + HOUR))
-    stage.billing.answer("yard", replace(GOOD, status=LicenseStatus.PAST_DUE))
-    await stage.settled("gate", "yard", "lane")
+async def test_days_offline_within_the_allowance_are_not_either(stage) -> None:
+    stage.build(durations=Durations(offline_allowance=99 * DAY))
+    await stage.settled("gate")
     reminder = Reminder(stage.licensing, stage.machine)
-    await stage.pass_time(2 * HOUR)
-    await reminded(reminder)
-    await stage.pass_time(DAY - 2 * HOUR - SOON)
+    stage.billing.offline()
     await stage.licensing.refresh()
-    await stage.pass_time(2 * HOUR + SOON)
-    line = (await reminded(reminder))[0]
+    for _ in range(3):
+        await stage.pass_time(DAY)
+        assert stage.state("gate") is OFFLINE
+        assert not await reminded(reminder)
+
+
+async def test_the_nearest_expiry_and_every_reason_are_named(stage) -> None:
+    stage.billing.answer("gate", replace(GOOD, status=LicenseStatus.PAST_DUE))
+    stage.billing.answer("yard", replace(GOOD, valid_until=START + 2 * HOUR))
+    await stage.settled("gate", "lane")
+    await stage.pass_time(HOUR)
+    await stage.licensing.validate(CameraId("yard"), wait=MINUTE)
+    await stage.pass_time(HOUR)
+    reminder = Reminder(stage.licensing, stage.machine)
+    await reminded(reminder)
+    await stage.pass_time(DAY)
+    (line,) = await reminded(reminder)
     assert (line["cameras"], line["reasons"]) == (2, ["LICENSE_LAPSED", "PAST_DUE"])
-    upcoming = [stage.licensing.view(CameraId(name)).standing.next_transition for name in ("gate", "yard")]
-    assert line["expires_at"] == min(change.at for change in upcoming)
-    assert len({change.at for change in upcoming}) == 2
+    assert [_expiry(stage, name) for name in ("gate", "yard")] == [START + 8 * DAY, START + 8 * DAY + HOUR]
+    assert line["expires_at"] == START + 8 * DAY
+
+
+async def test_without_an_end_in_sight_none_is_named(stage) -> None:
+    stage.billing.answer("gate", replace(GOOD, status=LicenseStatus.PAST_DUE))
+    await stage.settled("gate")
+    reminder = Reminder(stage.licensing, stage.machine)
+    await reminded(reminder)
+    await stage.pass_time(9 * DAY)
+    assert (_expiry(stage, "gate"), [line["expires_at"] for line in await reminded(reminder)]) == (None, [None])
+
+
+def _expiry(stage, camera: str) -> datetime | None:
+    change = stage.licensing.view(CameraId(camera)).standing.next_transition
+    return change and change.at

@@ -40,7 +40,7 @@ STYLE: Final = (
     "text { font: 12px system-ui, sans-serif; fill: #1b1f24 }",
     ".head { font-size: 14px; font-weight: 600 }",
     ".state { font-size: 15px; font-weight: 600 }",
-    ".small { font-size: 10.5px; fill: #424a53 }",
+    ".small { font-size: 10px; fill: #424a53 }",
     "line { stroke: #1b1f24; stroke-width: 1.5 }",
 )
 

@@ -17,7 +17,7 @@ from tapi_agent.domain.license import Reason
 from tapi_agent.services.licensing.verification import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from tapi_agent.domain.ids import CameraId
@@ -71,7 +71,7 @@ class Importer:
         store: EvidenceStore,
         requests: Requests,
         verdicts: Verdicts,
-        settle: Callable[[], object],
+        settle: Callable[[Iterable[CameraId] | None], object],
     ) -> None:
         self._leases = around.leases
         self._clock = around.clock
@@ -88,6 +88,8 @@ class Importer:
         when the local file cannot be written.
         """
         async with self._turn:
+            if await self._store.catch_up():  # what the file holds must not be written over unseen
+                self._settle(None)
             words = await self._examine(self._leases.split(text))
             report = ImportReport(
                 dry_run=dry_run,
@@ -162,9 +164,20 @@ class Importer:
             for text, examined in fresh:
                 self._clock.issued(examined.lease.issued, reset=examined.lease.reset_clock)
                 self._store.adopt(examined.evidence, IMPORTED, lease=text, drifted=examined.drifted)
-            self._settle()
+            await self._settle_in_turns()
         await self._requests.close()
         log.info("license.imported", leases=len(words), new=len(fresh))
+
+    async def _settle_in_turns(self) -> None:
+        """A thousand edges at once would hold up the loop: others get their turn in between."""
+        self._verdicts.weigh()
+        cameras = self._verdicts.cameras()
+        try:
+            for start in range(0, len(cameras), _IN_ONE_GO):
+                await asyncio.sleep(0)
+                self._settle([c for c in cameras[start : start + _IN_ONE_GO] if self._verdicts.knows(c)])
+        finally:
+            self._settle(None)  # also when whoever asked has gone
 
 
 def _named(camera_id: CameraId) -> str:

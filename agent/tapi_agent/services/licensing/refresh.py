@@ -61,14 +61,14 @@ class Refresher:
         self._telling: asyncio.Task[Mapping[CameraId, Answer]] | None = None
 
     async def round(self, camera_ids: Sequence[CameraId]) -> RefreshRound:
-        """Ask for these cameras, until the service gives no answer."""
+        """Ask for these cameras, and for the tenant if it is among them, until the service gives no answer."""
         answers: Counter[Answer] = Counter()
         todo = camera_ids
         if self._reports.suits(camera_ids):
             todo = await self._by_report(camera_ids, answers)
         await self._one_by_one(todo, answers)
         return RefreshRound(
-            cameras=len(camera_ids),
+            cameras=sum(map(_is_camera, camera_ids)),
             answered=answers[Answer.ANSWERED],
             refused=answers[Answer.REFUSED],
             unreachable=answers[Answer.UNREACHABLE],
@@ -90,26 +90,27 @@ class Refresher:
     async def _by_report(self, camera_ids: Sequence[CameraId], answers: Counter[Answer]) -> Sequence[CameraId]:
         """Ask for all in one call; those are left that it does not mention."""
         if self._reports.doubted:
-            first = [camera_id for camera_id in camera_ids if camera_id != TENANT][:1]
+            first = [camera_id for camera_id in camera_ids if _is_camera(camera_id)][:1]
             await self._one_by_one(first, answers)
             camera_ids = [camera_id for camera_id in camera_ids if camera_id not in first]
-        if answers[Answer.UNREACHABLE]:
+        if Answer.UNREACHABLE in answers:
             return ()
-        told = await asyncio.shield(self._report(answering=answers.total() > 0))
-        answers.update(told[camera_id] for camera_id in camera_ids if camera_id in told)
-        return [camera_id for camera_id in camera_ids if camera_id not in told and camera_id != TENANT]
+        told = await asyncio.shield(self._report(answering=bool(answers)))
+        cameras = [camera_id for camera_id in camera_ids if _is_camera(camera_id)]
+        answers.update(told[camera_id] for camera_id in cameras if camera_id in told)
+        return [camera_id for camera_id in cameras if camera_id not in told]
 
     async def _one_by_one(self, camera_ids: Iterable[CameraId], answers: Counter[Answer]) -> None:
-        """A few at a time."""
+        """A few at a time. An answer about the tenant is noted, and not counted."""
         todo = iter(camera_ids)
         await asyncio.gather(*(self._work(todo, answers) for _ in range(self._parallel)))
 
     async def _work(self, todo: Iterator[CameraId], answers: Counter[Answer]) -> None:
-        while not answers[Answer.UNREACHABLE]:
+        while Answer.UNREACHABLE not in answers:
             camera_id = next(todo, None)
             if camera_id is None:
                 return
-            answers[await asyncio.shield(self._flight(camera_id))] += 1
+            answers[await asyncio.shield(self._flight(camera_id))] += _is_camera(camera_id)
 
     def _report(self, *, answering: bool) -> asyncio.Task[Mapping[CameraId, Answer]]:
         """The report under way, or a new one."""
@@ -214,6 +215,10 @@ class Refresher:
     def _counted(answer: Answer) -> Answer:
         telemetry.LICENSE_REFRESHES.labels(outcome=answer).inc()
         return answer
+
+
+def _is_camera(camera_id: CameraId) -> bool:
+    return camera_id != TENANT
 
 
 def _batches(camera_ids: Iterable[CameraId]) -> Iterator[list[CameraId]]:

@@ -32,8 +32,8 @@ _NONCE_BYTES: Final = 16
 class LicenseRequest:
     """What the authority needs for leases of this box.
 
-    ``sequences`` has the newest known of each camera (0: none yet), ``sequence`` that of the tenant; ``components``
-    are this machine's hashed marks; ``wall`` and ``trusted`` the clocks.
+    ``sequences`` has that of each camera's own lease (0: it has none), ``sequence`` that of the tenant's;
+    ``components`` are this machine's hashed marks; ``wall`` and ``trusted`` the clocks.
     """
 
     tenant: Subject

@@ -229,8 +229,8 @@ class Licensing:
         return self.view(camera_id)
 
     async def refresh(self) -> RefreshRound:
-        """Ask for every camera now, due or not; for none while the service has asked for quiet, or when air-gapped."""
-        return await self._round(self.cameras() if self._schedule.may_ask() else [])
+        """Ask for all that is asked about, due or not; for none while the service wants quiet, or when air-gapped."""
+        return await self._round(self._schedule.subjects() if self._schedule.may_ask() else [])
 
     async def refresh_within(self, wait: timedelta) -> RefreshRound | None:
         """As ``refresh``, but do not wait longer than this; ``None`` while the round goes on."""
@@ -268,6 +268,7 @@ class Licensing:
 
     async def _keep(self) -> None:
         if await self._store.keep():
+            self._follow_tenant()
             self._settle()
         await self._registry.keep()
 

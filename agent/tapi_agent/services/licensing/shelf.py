@@ -36,7 +36,10 @@ _RETRY: Final = timedelta(seconds=5)
 
 
 class Shelf:
-    """What the store has on one tier; ``lacking`` names the cameras whose newest word is not there yet."""
+    """What the store has on one tier; ``lacking`` names the cameras whose newest word is not there yet.
+
+    ``unread``: the last try to read it failed, so it may hold newer words than are known, and must not be filled.
+    """
 
     def __init__(self, around: Surroundings, *, tier: EvidenceTier, verifier: Verifier) -> None:
         self._machine = around.machine
@@ -45,6 +48,7 @@ class Shelf:
         self._verifier = verifier
         self._retry_at = timedelta(0)
         self.lacking: set[CameraId] = set()
+        self.unread = True
 
     @property
     def name(self) -> str:
@@ -57,6 +61,7 @@ class Shelf:
             async with asyncio.timeout(_PATIENCE):
                 stored = await self._tier.load_all()
         except (UnavailableError, TimeoutError) as error:
+            self.unread = True
             self._lost(error)
             return None
         except IntegrityError as error:
@@ -65,12 +70,17 @@ class Shelf:
             verified = await self._verifier.verify(stored)
         self._connectivity.succeeded(self.name)
         self._retry_at = timedelta(0)
+        self.unread = False
         self._report(verified)
         return verified
 
+    def may_be_read(self) -> bool:
+        """Whether it is to be read and may be tried: nobody else may ever tell that it is back."""
+        return self.unread and self._rested()
+
     def wants(self) -> bool:
         """Whether it lacks anything and may be tried."""
-        return bool(self.lacking) and self._machine.boottime() >= self._retry_at
+        return bool(self.lacking) and not self.unread and self._rested()
 
     async def fill(self, sealed: Callable[[CameraId], SealedEvidence | None]) -> None:
         """Hand over what it lacks; ``sealed`` gives each word, or ``None`` when its text is nowhere any more."""
@@ -111,6 +121,9 @@ class Shelf:
             await self._tier.save_many(words)
         else:
             await asyncio.gather(*(self._tier.save(word.evidence, word.sealed) for word in words))
+
+    def _rested(self) -> bool:
+        return self._machine.boottime() >= self._retry_at
 
     def _report(self, verified: Verified) -> None:
         """One line for each reason: a key that is no longer trusted spoils every camera's evidence at once."""

@@ -1,8 +1,8 @@
 """Evidence in memory and in the tiers: what is kept is evidence, never a verdict, and each load verifies it.
 
 Owns which evidence is held and which tier still lacks it. A tier that is down is a miss and a connectivity note; when
-it comes back it is read again, and filled from memory. Lease files are too long to stay there: once the local file has
-them, other tiers get them from it.
+it comes back it is read again, and only then filled from memory. Lease files are too long to stay there: once the local
+file has them, other tiers get them from it.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class EvidenceStore:
         self._held: dict[CameraId, Held] = {}
         self._missing: dict[CameraId, Reason] = {}
         self._recovered: set[str] = set()
+        self._copied = False
         self._leases: dict[CameraId, str] = {}
         self._replies: dict[CameraId, str] = {}
         self._turn = asyncio.Lock()
@@ -79,13 +80,18 @@ class EvidenceStore:
         return ((camera_id, held.evidence) for camera_id, held in self._held.items() if camera_id != TENANT)
 
     def sequence(self, camera_id: CameraId) -> int:
-        """The newest that is known; 0 before the first word."""
+        """That of its own lease; 0 without one: the numbers of classic words say nothing about leases."""
         held = self._held.get(camera_id)
-        return held.word.sequence if held else 0
+        return held.word.sequence if held and held.word.signed else 0
 
     def missing(self, camera_id: CameraId) -> Reason:
-        """Why there is no evidence: what was stored of this camera, or of the tenant, is worth nothing here."""
-        return self._missing.get(camera_id) or self._missing.get(TENANT) or Reason.NO_LICENSE
+        """Why there is no evidence: what was stored of this camera, or of the tenant, is worth nothing here.
+
+        Or all that there is is a file copied from another device. Other tiers are shared, so they never say that.
+        """
+        known = self._missing.get(camera_id) or self._missing.get(TENANT)
+        copied = self._copied and not self._held
+        return known or (Reason.MACHINE_MISMATCH if copied else Reason.NO_LICENSE)
 
     def drifted(self) -> Sequence[str]:
         """Marks of this machine that have changed since a lease in force was issued."""
@@ -130,9 +136,18 @@ class EvidenceStore:
         async with self._turn:
             back, self._recovered = self._recovered, set()
             before = dict(self._held)
-            await asyncio.gather(*(self._consult(shelf) for shelf in self._shelves if shelf.name in back))
+            unread = [shelf for shelf in self._shelves if shelf.name in back or shelf.may_be_read()]
+            await asyncio.gather(*(self._consult(shelf) for shelf in unread))
             await asyncio.gather(*(self._fill(shelf) for shelf in self._shelves if shelf.wants()))
             self._let_go()
+            return before != self._held
+
+    async def catch_up(self) -> bool:
+        """Read the local file, if that failed before. Whether anything newer was found."""
+        async with self._turn:
+            before = dict(self._held)
+            if self._local.unread:
+                await self._consult(self._local)
             return before != self._held
 
     async def save(self, words: Sequence[Word]) -> None:
@@ -144,6 +159,8 @@ class EvidenceStore:
         found = await shelf.read()
         if found is None:
             return
+        if shelf is self._local:
+            self._copied = found.is_copied()
         for word in found.words.values():
             self._weigh(word, shelf.name)
         for camera_id, reason in found.reasons().items():

@@ -106,7 +106,10 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshRound:
-    """One round of asking: how many cameras were meant and what came; a round that stops early asks fewer."""
+    """One round of asking: how many cameras were meant and what came; a round that stops early asks fewer.
+
+    The tenant, which is asked about with them, is not counted.
+    """
 
     cameras: int
     answered: int

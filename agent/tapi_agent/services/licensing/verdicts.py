@@ -5,7 +5,7 @@ Owns the standings and the camera limit in force; remembers a state only to noti
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent.domain.errors import InvalidInputError
@@ -118,12 +118,16 @@ class Verdicts:
         upcoming = (tracked.standing.next_transition for tracked in self._tracked.values())
         return any(transition is not None and transition.at <= now for transition in upcoming)
 
+    def weigh(self) -> None:
+        """What speaks about all cameras: the clock, and who is beyond the limit. Comes before deriving any state."""
+        self._store.restamp(self._clock.now())
+        self._count()
+
     def settle(self, camera_ids: Iterable[CameraId] | None = None) -> list[LicenseChanged]:
         """Derive the state of these cameras, or of all, anew; returns the edges. Calling it again changes nothing."""
         now = self._clock.now()
         if camera_ids is None:
-            self._store.restamp(now)
-            self._count()
+            self.weigh()
         if camera_ids is None or self._limit_moved(camera_ids):
             camera_ids = self._tracked
         edges = (self._settle(camera_id, now) for camera_id in camera_ids)
@@ -194,7 +198,7 @@ class Verdicts:
         camera_id, standing = tracked.camera.camera_id, tracked.standing
         # Made of what the edge is: found again after a crash before it was written, it has the same id.
         subject = replace(self._tenant, camera_id=camera_id)
-        parts = (*astuple(subject), tracked.since.isoformat(), old, standing.state)
+        parts = (subject.device_id, subject.tenant_id, camera_id, tracked.since.isoformat(), old, standing.state)
         edge = LicenseChanged(
             edge_id=keyed_id(tracked.since, parts),
             subject=subject,

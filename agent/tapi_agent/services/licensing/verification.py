@@ -45,14 +45,22 @@ class Word:
 
 @dataclass(slots=True)
 class Verified:
-    """What the texts of a tier are worth: words by camera, and why the others are none."""
+    """What the texts of a tier are worth: words by camera, and why the others are none.
+
+    ``elsewhere`` counts those of this tenant that are labelled as another device's.
+    """
 
     words: dict[CameraId, Word] = field(default_factory=dict)
     refused: dict[CameraId, IntegrityError] = field(default_factory=dict)
+    elsewhere: int = 0
 
     def reasons(self) -> Mapping[CameraId, Reason]:
         """Why, as row 1 of the table has it."""
         return {camera_id: reason_of(error) for camera_id, error in self.refused.items()}
+
+    def is_copied(self) -> bool:
+        """Whether all that there is is another device's."""
+        return self.elsewhere > 0 and not self.words and not self.refused
 
 
 class Verifier:
@@ -71,7 +79,7 @@ class Verifier:
     async def verify(self, stored: Mapping[Subject, str]) -> Verified:
         """Verify what is labelled as ours, a few texts at a time; labels decide nothing else."""
         ours = {label: text for label, text in stored.items() if self._is_ours(label)}
-        verified = Verified()
+        verified = Verified(elsewhere=sum(map(self._is_of_another_device, stored)))
         for number, (label, text) in enumerate(ours.items(), start=1):
             try:
                 word = self._read(text)
@@ -97,6 +105,9 @@ class Verifier:
             )
         own = replace(self._tenant, camera_id=evidence.subject.camera_id)  # shares the ids: a thousand copies add up
         return replace(evidence, subject=own, durations=self._durations)
+
+    def _is_of_another_device(self, subject: Subject) -> bool:
+        return subject.tenant_id == self._tenant.tenant_id and subject.device_id != self._tenant.device_id
 
     def _is_ours(self, subject: Subject) -> bool:
         return (subject.device_id, subject.tenant_id) == (self._tenant.device_id, self._tenant.tenant_id)
