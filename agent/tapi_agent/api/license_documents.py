@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 from tapi_agent.api.schemas import license_document, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tapi_agent.domain.evaluation import Deadlines
     from tapi_agent.domain.events import LicenseChanged
     from tapi_agent.services.licensing.questions import Explanation, Simulation
+    from tapi_agent.services.timekeeping import ClockReport
 
 _NO_END = 9000
 """From this year on, and in year 1, a deadline means that there is none."""
 
 
-def explanation_document(explained: Explanation) -> dict[str, Any]:
-    """Why a camera stands as it does: its license, the rule, the instants in it, the link, the remedy."""
+def explanation_document(explained: Explanation, *, clock: ClockReport, drifted: Sequence[str] = ()) -> dict[str, Any]:
+    """Why a camera stands as it does: its license, the rule, the instants in it, link and clock, the remedy."""
     return {
         **license_document(explained.view),
         "now": plain(explained.now),
@@ -24,6 +27,11 @@ def explanation_document(explained: Explanation) -> dict[str, Any]:
         "rule": {"row": explained.row, "condition": explained.condition},
         "deadlines": explained.deadlines and _deadlines(explained.deadlines),
         "contact": plain(explained.contact),
+        "place": explained.place,
+        "allowed": explained.allowed,
+        "clock": {"flags": sorted(clock.flags), "fixes": plain(clock.fixes)},
+        "drifted": list(drifted),
+        "meaning": explained.meaning,
         "remedy": explained.remedy,
     }
 

@@ -1,10 +1,31 @@
-"""What to do about each reason: one place, read by ``explain`` and whatever shows a reason to people."""
+"""What each reason means, and what to do about it: one place, read by ``explain``."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from tapi_agent.domain.license import Reason
+
+MEANINGS: Final = {
+    Reason.OK: "full function, lately confirmed",
+    Reason.AUTHORITY_UNREACHABLE: "full function, although the billing service has not been heard for a while",
+    Reason.AIR_GAPPED: "full function, on the last lease that was carried here",
+    Reason.OFFLINE_OVERRUN: "works, with a warning: the time allowed without contact is over",
+    Reason.LICENSE_LAPSED: "works, with a warning: the paid time is over",
+    Reason.PAST_DUE: "works, with a warning: an invoice is open",
+    Reason.OFFLINE_LIMIT: "stopped: the billing service has not been heard for too long",
+    Reason.LICENSE_EXPIRED: "stopped: the license has ended, and so has its grace",
+    Reason.NOT_YET_VALID: "stopped: the license has not begun",
+    Reason.REVOKED: "stopped: the vendor has revoked the license",
+    Reason.SUSPENDED: "stopped: the vendor has suspended the license",
+    Reason.UNLICENSED: "stopped: nothing was bought for it",
+    Reason.NOT_VALID: "stopped: the billing service says that the license is not valid",
+    Reason.CAMERA_LIMIT: "stopped: the license covers fewer cameras, and others were registered before it",
+    Reason.NO_LICENSE: "stopped: nobody has said anything about it yet",
+    Reason.EVIDENCE_INVALID: "stopped: what was stored about it is not genuine",
+    Reason.KEY_UNKNOWN: "stopped: the lease on it was signed by a key that is not trusted here",
+    Reason.MACHINE_MISMATCH: "stopped: the lease on it was made for another machine",
+}
 
 REMEDIES: Final = {
     Reason.OK: "nothing",

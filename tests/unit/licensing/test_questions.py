@@ -7,16 +7,27 @@ import pytest
 from tapi_agent.domain.errors import InvalidInputError, UnavailableError
 from tapi_agent.domain.ids import TENANT, CameraId
 from tapi_agent.domain.license import LicenseState, Reason
-from tapi_agent.domain.remedies import REMEDIES
+from tapi_agent.domain.remedies import MEANINGS, REMEDIES
 from tapi_agent.testing.clock import START
 
 VALID, OFFLINE, GRACE, EXPIRED = LicenseState
 GATE = CameraId("gate")
 
 
-def test_every_reason_has_a_remedy() -> None:
-    assert set(REMEDIES) == set(Reason)
-    assert all(REMEDIES.values())
+@pytest.mark.parametrize("words", [MEANINGS, REMEDIES], ids=["meaning", "remedy"])
+def test_every_reason_has_words(words) -> None:
+    assert set(words) == set(Reason)
+    assert all(words.values())
+
+
+async def test_the_device_is_explained_by_its_worst_camera(stage) -> None:
+    licensing = await stage.settled("gate")
+    licensing.register(CameraId("shed"))
+    assert licensing.questions.explain(None).view.camera_id == "shed"
+
+
+async def test_without_cameras_the_device_is_the_tenant(stage) -> None:
+    assert (await stage.boot()).questions.explain(None).view.camera_id == TENANT
 
 
 async def test_what_is_explained_is_what_holds(stage) -> None:

@@ -11,7 +11,7 @@ from tapi_agent.api.access import context_of, needs
 from tapi_agent.api.license_documents import edge_document, explanation_document, simulation_document
 from tapi_agent.api.peer import Level
 from tapi_agent.api.replies import Reply
-from tapi_agent.domain.ids import TENANT, CameraId
+from tapi_agent.domain.ids import CameraId
 from tapi_agent.services.licensing.questions import FARTHEST
 
 router = APIRouter(prefix="/api/v1/license", dependencies=[needs(Level.CHECK)])
@@ -23,9 +23,11 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 
 @router.get("/explain")
 async def explain(request: Request, camera: CameraName = None) -> Reply:
-    """Why a camera stands as it does; without one, the tenant itself."""
-    explained = context_of(request).licensing.questions.explain(CameraId(camera) if camera else TENANT)
-    return Reply(explanation_document(explained))
+    """Why a camera stands as it does; "" is the tenant itself, none the device: its worst camera."""
+    context = context_of(request)
+    explained = context.licensing.questions.explain(_camera(camera))
+    drifted = context.licensing.device().drifted
+    return Reply(explanation_document(explained, clock=context.clock.describe(), drifted=drifted))
 
 
 @router.get("/simulate")

@@ -14,7 +14,7 @@ from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.domain.evaluation import deadlines_of, rule_for
 from tapi_agent.domain.ids import TENANT
 from tapi_agent.domain.license import Flag
-from tapi_agent.domain.remedies import REMEDIES
+from tapi_agent.domain.remedies import MEANINGS, REMEDIES
 from tapi_agent.domain.timeline import Span, timeline
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Explanation:
     """Why a camera stands as it does at trusted time ``now``.
 
     ``row`` and ``condition`` of the table of the four states, with ``deadlines`` put in; ``row`` ``None`` where the
-    check is bypassed.
+    check is bypassed. ``place`` among the cameras, by seniority, of which ``allowed`` may work (``None``: any number).
     """
 
     view: LicenseView
@@ -52,6 +52,9 @@ class Explanation:
     deadlines: Deadlines | None
     contact: Contact
     registered: bool
+    place: int | None
+    allowed: int | None
+    meaning: str
     remedy: str
 
 
@@ -81,13 +84,16 @@ class Questions:
         self._contacts = contacts
         self._log = edge_log
 
-    def explain(self, camera_id: CameraId) -> Explanation:
-        """Why a camera, or with ``TENANT`` the tenant itself, stands as it does."""
+    def explain(self, camera_id: CameraId | None) -> Explanation:
+        """Why a camera stands as it does, or with ``TENANT`` the tenant itself, or the device: its worst camera."""
+        if camera_id is None:
+            camera_id = self._verdicts.worst()
         now = self._clock.now()
         view, contact = self._verdicts.view(camera_id), self._contacts.of(camera_id, now)
         evidence = self._verdicts.ground(camera_id)
         rule = rule_for(evidence, now=now, contact=contact) if evidence else None
         bypassed = Flag.BYPASSED in view.standing.flags
+        place, allowed = self._verdicts.place(camera_id)
         return Explanation(
             view=view,
             now=now,
@@ -96,6 +102,9 @@ class Questions:
             deadlines=deadlines_of(evidence) if evidence else None,
             contact=contact,
             registered=self._verdicts.knows(camera_id),
+            place=place,
+            allowed=allowed,
+            meaning=MEANINGS[view.standing.reason],
             remedy=REMEDIES[view.standing.reason],
         )
 

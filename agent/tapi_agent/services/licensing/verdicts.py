@@ -158,6 +158,16 @@ class Verdicts:
         """The worst camera's state (without cameras the tenant's own), and the next change for the worse."""
         return _summary([self.view(camera_id) for camera_id in self._tracked or (TENANT,)], self.counts())
 
+    def worst(self) -> CameraId:
+        """The camera that the device shows: the first of those in the worst state; ``TENANT`` without cameras."""
+        severity = {camera_id: tracked.standing.state.severity for camera_id, tracked in self._tracked.items()}
+        return max(severity, key=severity.__getitem__, default=TENANT)
+
+    def place(self, camera_id: CameraId) -> tuple[int | None, int | None]:
+        """Its place by seniority, from 1, if it is registered, and how many cameras may work; ``None``: any number."""
+        cameras = self.cameras()
+        return cameras.index(camera_id) + 1 if camera_id in cameras else None, self._limit
+
     def counts(self) -> dict[LicenseState, int]:
         """How many cameras are in each state."""
         states = [tracked.standing.state for tracked in self._tracked.values()]
