@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
 
 from tapi_agent.cli.output import console, safe, state, table
 from tapi_agent.cli.text import moment
-from tapi_agent.domain.evaluation import evaluate
 from tapi_agent.domain.ids import DeviceId, TenantId
 from tapi_agent.domain.lease import Lease, evidence_of
 from tapi_agent.domain.license import Contact, Evidence, Subject
+from tapi_agent.domain.timeline import timeline
 
+_FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 _SILENCE: Final = Contact(lost=True, attempted=True)
 _DURATIONS: Final = ("freshness", "offline_grace", "license_grace")
 _LABELS: Final = {
@@ -48,16 +48,13 @@ def lease_document(lease: Lease, max_offline: timedelta | None) -> dict[str, Any
     evidence = evidence_of(lease, tenant=tenant, max_offline=max_offline)
     said: dict[str, Any] = to_jsonable_python(lease, timedelta_mode="float")
     durations = {f"{name}_s": said.pop(name) for name in _DURATIONS}
-    return said | {"durations": durations, "timeline": to_jsonable_python(list(_timeline(evidence)))}
+    return said | {"durations": durations, "timeline": to_jsonable_python(_timeline(evidence))}
 
 
-def _timeline(evidence: Evidence) -> Iterator[dict[str, object]]:
+def _timeline(evidence: Evidence) -> list[dict[str, object]]:
     """The states from its issue on, while nobody answers."""
-    standing = evaluate(evidence, now=evidence.verified_at, contact=_SILENCE)
-    yield {"at": evidence.verified_at, "state": standing.state, "reason": standing.reason}
-    while change := standing.next_transition:
-        standing = evaluate(evidence, now=change.at, contact=_SILENCE)
-        yield {"at": change.at, "state": change.to, "reason": change.reason}
+    spans = timeline(evidence, start=evidence.verified_at, until=_FOR_EVER, contact=_SILENCE)
+    return [{"at": span.at, "state": span.state, "reason": span.reason} for span in spans]
 
 
 def show_lease(document: dict[str, Any]) -> None:
@@ -72,9 +69,9 @@ def show_lease(document: dict[str, Any]) -> None:
     _show_timeline(document["timeline"])
 
 
-def _show_timeline(timeline: list[dict[str, str]]) -> None:
+def _show_timeline(spans: list[dict[str, str]]) -> None:
     console.print("\nIf nobody answers from then on:")
-    rows = ((moment(one["at"]), state(one["state"]), safe(one["reason"])) for one in timeline)
+    rows = ((moment(one["at"]), state(one["state"]), safe(one["reason"])) for one in spans)
     console.print(table(("FROM", "STATE", "REASON"), rows), "")
 
 
