@@ -70,6 +70,8 @@ def test_cameras_outlive_postgresql_and_kill_9(
     agent.wait_for(all_up, within=20, what="everything up")
     with agent.client() as client:
         wait_until(lambda: names(client).keys() == {"cam-01", "cam-02"}, within=30, what="the registered written down")
+        client.put_camera({"camera_id": "cam-01"})  # answered when what was read while it was written down is forgotten
+        assert names(client).keys() == {"cam-01", "cam-02"}
         private_engines.postgres.kill()
         assert names(client).keys() == {"cam-01", "cam-02"}
         with pytest.raises(UnavailableError):
