@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tapi_agent.api.schemas import license_document, plain
+from tapi_agent.domain.remedies import ABSENCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tapi_agent.domain.evaluation import Deadlines
     from tapi_agent.domain.events import LicenseChanged
-    from tapi_agent.services.licensing.questions import Explanation, Simulation
+    from tapi_agent.services.licensing.questions import Simulation
+    from tapi_agent.services.licensing.reasons import Explanation
     from tapi_agent.services.timekeeping import ClockReport
 
 _NO_END = 9000
@@ -19,12 +21,20 @@ _NO_END = 9000
 
 
 def explanation_document(explained: Explanation, *, clock: ClockReport, drifted: Sequence[str] = ()) -> dict[str, Any]:
-    """Why a camera stands as it does: its license, the rule, the instants in it, link and clock, the remedy."""
+    """Why a camera stands as it does: its license, the rule, the instants in it, link and clock, the remedy.
+
+    ``evidence_of`` is the camera the evidence speaks of ("" the tenant), ``age_s`` how old it is, ``missing`` what is
+    wrong where there is none.
+    """
+    evidence, missing = explained.view.evidence, explained.missing
     return {
         **license_document(explained.view),
+        "evidence_of": evidence and evidence.subject.camera_id,
+        "age_s": (explained.now - evidence.verified_at).total_seconds() if evidence else None,
+        "missing": missing and {"reason": missing, "detail": ABSENCES[missing]},
         "now": plain(explained.now),
         "registered": explained.registered,
-        "rule": {"row": explained.row, "condition": explained.condition},
+        "rule": plain(explained.rule),
         "deadlines": explained.deadlines and _deadlines(explained.deadlines),
         "contact": plain(explained.contact),
         "place": explained.place,

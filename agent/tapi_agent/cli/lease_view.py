@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from pydantic_core import to_jsonable_python
 
-from tapi_agent.cli.output import console, safe, state, table
+from tapi_agent.cli.output import console, safe
+from tapi_agent.cli.spans import show_spans
 from tapi_agent.cli.text import moment
 from tapi_agent.domain.ids import DeviceId, TenantId
 from tapi_agent.domain.lease import Lease, evidence_of
@@ -66,13 +67,8 @@ def show_lease(document: dict[str, Any]) -> None:
     for name, seconds in document["durations"].items():
         label = name.removesuffix("_s").replace("_", " ")
         console.print(f"[bold]{label:<{_WIDTH}}[/]{timedelta(seconds=seconds)}", soft_wrap=True)
-    _show_timeline(document["timeline"])
-
-
-def _show_timeline(spans: list[dict[str, str]]) -> None:
     console.print("\nIf nobody answers from then on:")
-    rows = ((moment(one["at"]), state(one["state"]), safe(one["reason"])) for one in spans)
-    console.print(table(("FROM", "STATE", "REASON"), rows), "")
+    show_spans(document["timeline"])
 
 
 def _said(value: object) -> str:

@@ -29,8 +29,7 @@ def history(
             safe(one["camera_id"]),
             f"{state(one['old'])} → {state(one['new'])}",
             safe(one["reason"]),
-            safe(one["edge_id"]),
         )
         for one in document["edges"]
     )
-    console.print(table(("WHEN", "CAMERA", "CHANGE", "REASON", "EDGE"), rows))
+    console.print(table(("WHEN", "CAMERA", "CHANGE", "REASON"), rows))

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from tapi_agent.cli.common import JsonOption, SocketOption, agent
-from tapi_agent.cli.output import console, safe, show_json, state, table
+from tapi_agent.cli.output import console, safe, show_json
+from tapi_agent.cli.spans import show_spans
 from tapi_agent.cli.text import moment
 
 _SPAN: Final = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
@@ -38,7 +39,10 @@ def simulate(
     offline: Annotated[
         timedelta | None, typer.Option("--offline", parser=span, metavar="45d|36h|90m", help="Without contact so long.")
     ] = None,
-    at: Annotated[datetime | None, typer.Option("--at", parser=date, metavar="DATE", help="Or until then.")] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option("--at", parser=date, metavar="DATE", help="Or until then; UTC where no zone is named."),
+    ] = None,
     camera: Annotated[str | None, typer.Option("--camera", help="Default: all cameras.", show_default=False)] = None,
     socket: SocketOption = None,
     as_json: JsonOption = False,
@@ -59,5 +63,4 @@ def _show(outlook: dict[str, Any], until: str) -> None:
     names = [safe(name) or "the tenant" for name in outlook["cameras"]]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     console.print(f"[bold]{', '.join(names[:_SHOWN])}{more}[/], without contact until {moment(until)}:")
-    rows = ((moment(one["at"]), state(one["state"]), safe(one["reason"])) for one in outlook["spans"])
-    console.print(table(("FROM", "STATE", "REASON"), rows), "")
+    show_spans(outlook["spans"], until)

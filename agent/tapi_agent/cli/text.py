@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
 
-_UNITS: Final = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1)))
+from tapi_agent.domain.wording import age
 
 
 def harmless(text: object) -> str:
@@ -30,8 +29,4 @@ def ahead(at: str, now: str) -> str:
 
 def span(later: str, earlier: str) -> str:
     """The time between, in its largest unit: ``3 h``."""
-    between = datetime.fromisoformat(later) - datetime.fromisoformat(earlier)
-    for name, unit in _UNITS:
-        if between >= unit:
-            return f"{between // unit} {name}"
-    return f"{max(0, between // timedelta(seconds=1))} s"
+    return age(datetime.fromisoformat(later) - datetime.fromisoformat(earlier))

@@ -7,25 +7,36 @@ from typing import Final
 from tapi_agent.domain.license import Reason
 
 MEANINGS: Final = {
-    Reason.OK: "full function, lately confirmed",
-    Reason.AUTHORITY_UNREACHABLE: "full function, although the billing service has not been heard for a while",
-    Reason.AIR_GAPPED: "full function, on the last lease that was carried here",
-    Reason.OFFLINE_OVERRUN: "works, with a warning: the time allowed without contact is over",
-    Reason.LICENSE_LAPSED: "works, with a warning: the paid time is over",
-    Reason.PAST_DUE: "works, with a warning: an invoice is open",
-    Reason.OFFLINE_LIMIT: "stopped: the billing service has not been heard for too long",
-    Reason.LICENSE_EXPIRED: "stopped: the license has ended, and so has its grace",
-    Reason.NOT_YET_VALID: "stopped: the license has not begun",
-    Reason.REVOKED: "stopped: the vendor has revoked the license",
-    Reason.SUSPENDED: "stopped: the vendor has suspended the license",
-    Reason.UNLICENSED: "stopped: nothing was bought for it",
-    Reason.NOT_VALID: "stopped: the billing service says that the license is not valid",
-    Reason.CAMERA_LIMIT: "stopped: the license covers fewer cameras, and others were registered before it",
-    Reason.NO_LICENSE: "stopped: nobody has said anything about it yet",
-    Reason.EVIDENCE_INVALID: "stopped: what was stored about it is not genuine",
-    Reason.KEY_UNKNOWN: "stopped: the lease on it was signed by a key that is not trusted here",
-    Reason.MACHINE_MISMATCH: "stopped: the lease on it was made for another machine",
+    Reason.OK: "{who} works without warnings: the license was confirmed {heard} ago",
+    Reason.AUTHORITY_UNREACHABLE: "{who} works without warnings, but the last word of the billing service is "
+    "{heard} old",
+    Reason.AIR_GAPPED: "{who} works without warnings, on a word of {heard} ago: this box is air-gapped",
+    Reason.OFFLINE_OVERRUN: "{who} works with a warning: the last word on it is {heard} old, and the time allowed "
+    "without contact is over",
+    Reason.LICENSE_LAPSED: "{who} works with a warning: the paid time ended on {ended}",
+    Reason.PAST_DUE: "{who} works with a warning: an invoice is open",
+    Reason.OFFLINE_LIMIT: "{who} is stopped: the last word on it is {heard} old, and even the grace is over",
+    Reason.LICENSE_EXPIRED: "{who} is stopped: the license has ended, and with it any grace",
+    Reason.NOT_YET_VALID: "{who} is stopped: the license begins on {begins}",
+    Reason.REVOKED: "{who} is stopped: the vendor has revoked the license",
+    Reason.SUSPENDED: "{who} is stopped: the vendor has suspended the license",
+    Reason.UNLICENSED: "{who} is stopped: nothing was bought for it",
+    Reason.NOT_VALID: "{who} is stopped: the billing service says that the license is not valid",
+    Reason.CAMERA_LIMIT: "{who} is stopped: it is the {place} camera by seniority, and the license allows {allowed}",
+    Reason.NO_LICENSE: "{who} is stopped: nobody has said anything about it yet",
+    Reason.EVIDENCE_INVALID: "{who} is stopped: what was stored about it is not genuine",
+    Reason.KEY_UNKNOWN: "{who} is stopped: the lease on it was signed by a key that is not trusted here",
+    Reason.MACHINE_MISMATCH: "{who} is stopped: the lease on it was made for another machine",
 }
+"""Sentences; ``domain.wording`` fills in the names. Those of row 1 name nothing of evidence: there is none."""
+
+ABSENCES: Final = {
+    Reason.NO_LICENSE: "nothing has been heard or imported",
+    Reason.EVIDENCE_INVALID: "what was stored is not genuine",
+    Reason.KEY_UNKNOWN: "what was stored is signed by a key that is not trusted here",
+    Reason.MACHINE_MISMATCH: "what was stored was made for another machine",
+}
+"""Why there is no evidence."""
 
 REMEDIES: Final = {
     Reason.OK: "nothing",

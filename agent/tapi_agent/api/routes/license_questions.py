@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -34,7 +34,9 @@ async def explain(request: Request, camera: CameraName = None) -> Reply:
 async def simulate(
     request: Request, camera: CameraName = None, offline_s: Seconds = None, at: datetime | None = None
 ) -> Reply:
-    """The states if the link were lost now, for so long or until then; of a camera, or of all."""
+    """The states if the link were lost now, for so long or until then; of a camera, or of all. No zone is UTC."""
+    if at is not None and at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
     questions = context_of(request).licensing.questions
     offline = None if offline_s is None else timedelta(seconds=offline_s)
     simulation = await questions.simulate(_camera(camera), offline=offline, at=at)

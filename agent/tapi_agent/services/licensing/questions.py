@@ -10,52 +10,29 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from tapi_agent.domain.errors import InvalidInputError
-from tapi_agent.domain.evaluation import deadlines_of, rule_for
+from tapi_agent.domain.errors import InvalidInputError, RejectedError
+from tapi_agent.domain.evaluation import deadlines_of
 from tapi_agent.domain.ids import TENANT
 from tapi_agent.domain.license import Flag
-from tapi_agent.domain.remedies import MEANINGS, REMEDIES
+from tapi_agent.domain.remedies import REMEDIES
 from tapi_agent.domain.timeline import Span, timeline
+from tapi_agent.domain.wording import sentence
+from tapi_agent.services.licensing.reasons import BYPASS, Explanation, fired_rule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from tapi_agent.domain.evaluation import Deadlines
     from tapi_agent.domain.events import LicenseChanged
     from tapi_agent.domain.ids import CameraId
-    from tapi_agent.domain.license import Contact
     from tapi_agent.ports.licenses import LicenseLog
     from tapi_agent.services.licensing.contacts import Contacts
-    from tapi_agent.services.licensing.values import LicenseView, Surroundings
+    from tapi_agent.services.licensing.values import Surroundings
     from tapi_agent.services.licensing.verdicts import Verdicts
 
 FARTHEST: Final = timedelta(days=3650)
-_ABSENT: Final = "no evidence in any reachable tier or file"
-_BYPASSED: Final = "BYPASS_LICENSE_CHECK is set (development)"
 _IN_ONE_GO: Final = 100
 """Timelines made before others get their turn on the loop."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Why a camera stands as it does at trusted time ``now``.
-
-    ``row`` and ``condition`` of the table of the four states, with ``deadlines`` put in; ``row`` ``None`` where the
-    check is bypassed. ``place`` among the cameras, by seniority, of which ``allowed`` may work (``None``: any number).
-    """
-
-    view: LicenseView
-    now: datetime
-    row: int | None
-    condition: str
-    deadlines: Deadlines | None
-    contact: Contact
-    registered: bool
-    place: int | None
-    allowed: int | None
-    meaning: str
-    remedy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,22 +67,22 @@ class Questions:
             camera_id = self._verdicts.worst()
         now = self._clock.now()
         view, contact = self._verdicts.view(camera_id), self._contacts.of(camera_id, now)
-        evidence = self._verdicts.ground(camera_id)
-        rule = rule_for(evidence, now=now, contact=contact) if evidence else None
-        bypassed = Flag.BYPASSED in view.standing.flags
+        evidence, missing = self._verdicts.ground(camera_id), self._verdicts.missing(camera_id)
         place, allowed = self._verdicts.place(camera_id)
+        bypassed, reason = Flag.BYPASSED in view.standing.flags, view.standing.reason
+        told = sentence(reason, who=camera_id, now=now, evidence=evidence, place=place, allowed=allowed)
         return Explanation(
             view=view,
             now=now,
-            row=None if bypassed else rule.row if rule else 1,
-            condition=_BYPASSED if bypassed else rule.when if rule else _ABSENT,
+            rule=BYPASS if bypassed else fired_rule(evidence, now=now, contact=contact, missing=missing),
+            missing=None if evidence else missing,
             deadlines=deadlines_of(evidence) if evidence else None,
             contact=contact,
             registered=self._verdicts.knows(camera_id),
             place=place,
             allowed=allowed,
-            meaning=MEANINGS[view.standing.reason],
-            remedy=REMEDIES[view.standing.reason],
+            meaning=f"{camera_id or 'the tenant'} works: {BYPASS.holds}" if bypassed else told,
+            remedy=REMEDIES[reason],
         )
 
     async def simulate(
@@ -113,8 +90,11 @@ class Questions:
     ) -> Simulation:
         """What comes if the link were lost from now on: for one camera or all. Raises ``InvalidInputError``.
 
-        For as long as ``offline``, or until ``at``: exactly one of them.
+        For as long as ``offline``, or until ``at``: exactly one of them. Raises ``RejectedError`` ``camera_unknown``.
         """
+        if camera_id and not self._verdicts.knows(camera_id):
+            fix = "tapi-agent license show names those there are"
+            raise RejectedError(f"no camera {camera_id!a} is registered here", code="camera_unknown", fix=fix)
         start = self._clock.now()
         until = _end(start, offline, at)
         cameras = [camera_id] if camera_id is not None else self._verdicts.cameras() or [TENANT]
@@ -145,11 +125,11 @@ def _end(start: datetime, offline: timedelta | None, at: datetime | None) -> dat
         raise _refusal("offline_s", "say either for how long or until when", "give offline_s or at, not both")
     if at is not None and at.tzinfo is None:
         raise _refusal("at", "the date has no time zone", "write it as 2027-03-01T12:00:00Z")
-    span = offline if offline is not None else at - start if at is not None else FARTHEST
+    name, span = ("at", at - start) if at is not None else ("offline_s", offline or timedelta(0))
     if span < timedelta(0):
-        raise _refusal("at", f"that is past: it is {start:%Y-%m-%d %H:%M:%S} UTC", "see tapi-agent license history")
+        raise _refusal(name, f"that is past: it is {start:%Y-%m-%d %H:%M:%S} UTC", "see tapi-agent license history")
     if span > FARTHEST:
-        raise _refusal("offline_s", "that is more than ten years ahead", "ask for ten years at most")
+        raise _refusal(name, "that is more than ten years ahead", "ask for ten years at most")
     return start + span
 
 

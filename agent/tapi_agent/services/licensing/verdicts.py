@@ -154,6 +154,10 @@ class Verdicts:
         tracked = self._tracked.get(camera_id) or self._untracked(camera_id)
         return self._limited(camera_id, _word(tracked.held))
 
+    def missing(self, camera_id: CameraId) -> Reason:
+        """What is wrong where there is no evidence."""
+        return self._store.missing(camera_id)
+
     def device(self) -> DeviceLicense:
         """The worst camera's state (without cameras the tenant's own), and the next change for the worse."""
         return _summary([self.view(camera_id) for camera_id in self._tracked or (TENANT,)], self.counts())
