@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
 WORKERS ?= 2
 
 .PHONY: help run test acceptance lint format lock docs bench clean
@@ -10,12 +11,12 @@ WORKERS ?= 2
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml $(PLUGINS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tapi-agent needs Python 3.11 or newer; try: make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing pinned dependencies into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . $(PLUGINS:%/pyproject.toml=-e %)
 	@touch $@
 
 run: $(INSTALLED) ## install into .venv and play the demo
@@ -37,11 +38,12 @@ format: $(INSTALLED) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
 
-docs: $(INSTALLED) ## write what is generated: config templates, settings reference, license states, schema
+docs: $(INSTALLED) ## write what is generated: config templates, settings reference, license states, schema, packs
 	$(BIN)/python -m tapi_agent.settings.generate
 	$(BIN)/python tests/unit/licensing/test_states_document.py
 	$(BIN)/python tests/unit/licensing/test_states_picture.py
 	$(BIN)/python tests/migration/test_schema_document.py
+	$(BIN)/python tests/unit/catalog/test_packs_document.py
 
 bench: $(INSTALLED) ## measure what must be fast; the machine should be idle
 	$(BIN)/python benchmarks/startup.py

@@ -30,7 +30,7 @@ from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.clock import FakeClock
 from tapi_agent.testing.engines import running_engines
-from tapi_agent.testing.entitlements import FakeLicenses
+from tapi_agent.testing.entitlements import FakeLicenses, FakeQuotas, FakeWords
 from tapi_agent.testing.licenses import MemoryMark
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Site:
             entitlements=Entitlements(
                 catalog=catalog(extra),
                 licensing=self.licenses,
+                words=FakeWords(),
+                quotas=FakeQuotas(),
                 clock=clock,
                 monotonic=self.machine.monotonic,
                 tiers=dict.fromkeys(LicenseMode, Tier.PROFESSIONAL),

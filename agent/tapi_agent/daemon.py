@@ -16,6 +16,7 @@ from tapi_agent import telemetry
 from tapi_agent.adapters.systemd import Notifier, watchdog_interval
 from tapi_agent.api.server import LocalServer
 from tapi_agent.bootstrap import assemble
+from tapi_agent.domain.errors import TapiError
 from tapi_agent.services.connectivity import BILLING, POSTGRES
 from tapi_agent.settings import load
 
@@ -39,7 +40,7 @@ def run() -> None:
     telemetry.configure(settings.level, file=_log_file(settings))
     for problem in (*settings.problems, *settings.unknown):
         log.warning("settings.problem", problem=problem)
-    asyncio.run(_live(settings))
+    asyncio.run(_live_until_signaled(settings))
 
 
 def _log_file(settings: Settings) -> telemetry.LogFile | None:
@@ -49,19 +50,28 @@ def _log_file(settings: Settings) -> telemetry.LogFile | None:
     return telemetry.LogFile(path=settings.log_path, max_bytes=size, backups=settings.log_max_files)
 
 
-async def _live(settings: Settings) -> None:
+async def _live_until_signaled(settings: Settings) -> None:
+    stopping, reloading = asyncio.Event(), asyncio.Event()
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.set)
+    await live(settings, stopping, reloading)
+
+
+async def live(settings: Settings, stopping: asyncio.Event, reloading: asyncio.Event | None = None) -> None:
+    """One agent's life, until ``stopping`` is set; ``reloading`` has it load its plugins anew.
+
+    Needs no signals: ``testing`` lives one in a thread.
+    """
     # A hung name look-up occupies its thread for a minute; the few threads asyncio takes by default would soon be gone.
     threads = ThreadPoolExecutor(settings.api_threads, thread_name_prefix="blocking")
     asyncio.get_running_loop().set_default_executor(threads)
-    stopping = asyncio.Event()
-    for number in _STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     agent, notifier = assemble(settings), Notifier(os.environ)
     # First of all: from here on the state directory, engines included, is this process's alone.
     await agent.usage.spool.open()
     try:
         await _start(agent)
-        await _work(agent, notifier, stopping)
+        await _work(agent, notifier, stopping, reloading or asyncio.Event())
     finally:
         notifier.stopping()
         await _stop(agent)
@@ -75,6 +85,7 @@ async def _start(agent: Agent) -> None:
     """
     await agent.core.clock.start()
     await agent.licensing.start()
+    await agent.overrides.start()
     for camera in agent.cameras:
         agent.licensing.register(camera)
     await agent.stores.database.open()
@@ -83,13 +94,14 @@ async def _start(agent: Agent) -> None:
     agent.scheduler.start()
 
 
-async def _work(agent: Agent, notifier: Notifier, stopping: asyncio.Event) -> None:
+async def _work(agent: Agent, notifier: Notifier, stopping: asyncio.Event, reloading: asyncio.Event) -> None:
     """Serve until told to stop. A task that ends by itself is a bug: all end, and systemd starts afresh."""
     server = LocalServer(agent.app)
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve(sockets=list(agent.sockets)), name="api")
         tasks = [group.create_task(_endless(name, task), name=name) for name, task in _tasks(agent).items()]
         tasks.append(group.create_task(_tell_systemd(server, notifier), name="notify"))
+        tasks.append(group.create_task(_reload_when_told(agent, notifier, reloading), name="reload"))
         await stopping.wait()
         log.info("agent.stopping")
         server.should_exit = True
@@ -114,6 +126,19 @@ async def _endless(name: str, task: Task) -> None:
     raise RuntimeError(f"task {name} ended by itself")
 
 
+async def _reload_when_told(agent: Agent, notifier: Notifier, reloading: asyncio.Event) -> None:
+    while await reloading.wait():
+        reloading.clear()
+        notifier.reloading(agent.core.machine.monotonic())
+        try:
+            await agent.reload()
+        except TapiError as error:
+            log.exception("agent.reload_failed", fix=error.fix)
+        else:
+            log.info("agent.reloaded")
+        notifier.ready("answering")
+
+
 async def _tell_systemd(server: LocalServer, notifier: Notifier) -> None:
     while not server.started:  # noqa: ASYNC110 - uvicorn offers a flag, not an event
         await asyncio.sleep(0.01)
@@ -136,6 +161,7 @@ async def _stop(agent: Agent) -> None:
         closing.push_async_callback(agent.core.billing.close)
         closing.push_async_callback(agent.usage.spool.close)
         closing.push_async_callback(agent.usage.delivery.close)
+        closing.push_async_callback(agent.quotas.close)
         closing.push_async_callback(agent.core.clock.persist)
         closing.push_async_callback(agent.licensing.stop)
         closing.callback(agent.scheduler.stop)

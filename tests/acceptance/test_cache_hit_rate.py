@@ -28,6 +28,7 @@ from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.licensing import LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.clock import FakeClock
+from tapi_agent.testing.entitlements import FakeQuotas, FakeWords
 from tapi_agent.testing.leases import no_leases
 from tapi_agent.testing.licenses import Announcements, MemoryMark, MemoryRequest
 
@@ -109,7 +110,13 @@ async def box(
     )
     plugins = PluginHost(disabled=(), timeout=timedelta(seconds=10))
     entitlements = Entitlements(
-        catalog=plugins.load().catalog, licensing=licensing, clock=clock, monotonic=machine.monotonic, tiers={}
+        catalog=plugins.load().catalog,
+        licensing=licensing,
+        words=FakeWords(),
+        quotas=FakeQuotas(),
+        clock=clock,
+        monotonic=machine.monotonic,
+        tiers={},
     )
     await licensing.start()
     running = asyncio.create_task(licensing.run())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parents[2]
-MODULES = sorted((CHECKOUT / "agent").rglob("*.py"))
+MODULES = sorted([*(CHECKOUT / "agent").rglob("*.py"), *(CHECKOUT / "plugins").glob("*/tapi_*/**/*.py")])
 UNIT = CHECKOUT / "tapi-agent.service"
 
 

@@ -27,8 +27,9 @@ GROUPS: Final = {
     ),
     "Billing": (
         "edge_devices", "trusted_time", "camera_licenses", "license_validation_log", "growth_pack_features",
-        "feature_entitlements", "quota_counters", "agent_streams", "usage_events", "usage_batches",
-        "usage_dead_letters", "usage_duplicates", "usage_totals", "billing_sync_status",
+        "feature_entitlements", "quota_counters", "quota_stakes", "agent_streams", "usage_events",
+        "usage_batches", "usage_dead_letters", "usage_duplicates", "usage_totals", "usage_sink_cursors",
+        "billing_sync_status",
     ),
 }  # fmt: skip
 REFERENCES: Final = (
@@ -36,6 +37,7 @@ REFERENCES: Final = (
     ("edge_devices", "config", "device_id"),
     ("edge_devices", "agent_streams", "device_id"),
     ("edge_devices", "trusted_time", "device_id"),
+    ("edge_devices", "quota_stakes", "device_id"),
     ("cameras", "telemetry_events", "tenant_id, camera_id"),
     ("cameras", "frames", "tenant_id, camera_id"),
     ("cameras", "telemetry_aggregates", "tenant_id, camera_id"),
@@ -48,6 +50,7 @@ REFERENCES: Final = (
     ("growth_pack_features", "feature_entitlements", "feature_key"),
     ("agent_streams", "usage_events", "stream"),
     ("agent_streams", "usage_batches", "stream"),
+    ("agent_streams", "usage_sink_cursors", "stream"),
     ("agent_streams", "usage_dead_letters", "stream"),
     ("agent_streams", "usage_duplicates", "stream"),
     ("usage_batches", "usage_events", "batch_id"),

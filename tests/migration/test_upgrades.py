@@ -51,6 +51,9 @@ ROWS: Final = {
     'VALUES (\'t\', \'c\', \'z\', \'p\', \'[{"x":0,"y":0},{"x":1,"y":0},{"x":1,"y":1}]\')',
     "quota_counters": "(tenant_id, meter, period, period_start, period_end, quota_limit, soft) "
     "VALUES ('t', 'api_call', 'month', '2025-06-01Z', '2025-07-01Z', 50000, true)",
+    "quota_stakes": "(tenant_id, meter, period, period_start, device_id, outstanding, reserved) "
+    "VALUES ('t', 'api_call', 'month', '2025-06-01Z', 'd', 120.5, 20)",
+    "usage_sink_cursors": "(sink, stream, seq) VALUES ('p/s', '01890000-0000-7000-8000-00000000000a', 7)",
     "telemetry_aggregates": "(tenant_id, camera_id, kind, bucket_start, bucket, event_type, events) "
     "VALUES ('t', 'c', 'series', '2025-06-19Z', '1 hour', 'custom', 5)",
     "telemetry_events": "(tenant_id, camera_id, occurred_at, event_type, source_id) "

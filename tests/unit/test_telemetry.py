@@ -374,6 +374,12 @@ def _sample(name: str, labels: dict[str, str]) -> float | None:
         (telemetry.DEPENDENCY_UP, {"dependency": "billing"}, "tapi_dependency_up"),
         (telemetry.JOB_RUNS, {"job": "sync", "outcome": "ok"}, "tapi_job_runs_total"),
         (telemetry.PLUGIN_FAILURES, {"plugin": "retail"}, "tapi_plugin_failures_total"),
+        (
+            telemetry.PLUGIN_EVENTS_DROPPED,
+            {"plugin": "retail", "hook": "usage_recorded"},
+            "tapi_plugin_events_dropped_total",
+        ),
+        (telemetry.PLUGIN_SINK_BEHIND, {"sink": "retail/archive"}, "tapi_plugin_sink_behind"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

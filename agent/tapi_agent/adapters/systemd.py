@@ -36,6 +36,10 @@ class Notifier:
         """The agent answers requests."""
         self.send("READY=1", f"STATUS={status}")
 
+    def reloading(self, monotonic: float) -> None:
+        """A reload has begun, at this CLOCK_MONOTONIC in seconds; ``ready`` ends it."""
+        self.send("RELOADING=1", f"MONOTONIC_USEC={int(monotonic * 1_000_000)}")
+
     def stopping(self) -> None:
         """A graceful stop has begun."""
         self.send("STOPPING=1")

@@ -18,7 +18,7 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _PAGE_HEADERS: Final = (b"origin", b"referer")
 _ALLOWED: Final = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
     "Access-Control-Max-Age": "600",
 }
 _READABLE: Final = (b"access-control-expose-headers", b"Tapi-Version, Tapi-Generation, Retry-After")

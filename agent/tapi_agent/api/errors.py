@@ -22,6 +22,9 @@ _STATUS_OF_CODE: Final = {
     "camera_unknown": HTTPStatus.NOT_FOUND,
     "camera_elsewhere": HTTPStatus.CONFLICT,
     "no_tenant": HTTPStatus.CONFLICT,
+    "idempotency_conflict": HTTPStatus.CONFLICT,
+    "reservation_unknown": HTTPStatus.NOT_FOUND,
+    "reservation_committed": HTTPStatus.CONFLICT,
     "database_rejected": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """Refusals that are not about what the body says; all others are 400."""

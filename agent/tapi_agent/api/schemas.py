@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tapi_agent.api.context import Context
     from tapi_agent.domain.camera import CameraSetup
-    from tapi_agent.domain.decision import Decision
+    from tapi_agent.domain.decision import Answer
     from tapi_agent.domain.license import Standing
     from tapi_agent.services.connectivity import DependencyReport
     from tapi_agent.services.delivery import Backlog, SyncReport
@@ -28,11 +28,17 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON
     return to_jsonable_python(value, timedelta_mode="float")
 
 
-def decision_document(decision: Decision, now: datetime) -> dict[str, Any]:
-    """A decision with what belongs to this request: when it was asked and how old its evidence is (``age_s``)."""
-    verified = decision.freshness.verified_at
-    freshness = {**plain(decision.freshness), "age_s": (now - verified).total_seconds() if verified else None}
-    return {**plain(decision), "variant": decision.variant, "evaluated_at": plain(now), "freshness": freshness}
+def decision_document(answer: Answer, now: datetime) -> dict[str, Any]:
+    """An answer with what belongs to this request: when it was asked and how old its evidence is (``age_s``)."""
+    decision, verified = answer.decision, answer.freshness.verified_at
+    return {
+        **plain(decision),
+        "variant": decision.variant,
+        "warning": answer.warning,
+        "generation": answer.generation,
+        "evaluated_at": plain(now),
+        "freshness": {**plain(answer.freshness), "age_s": (now - verified).total_seconds() if verified else None},
+    }
 
 
 def license_document(view: LicenseView) -> dict[str, Any]:

@@ -14,34 +14,41 @@ from tapi_agent.api.peer import level_table
 from tapi_agent.bootstrap.caching import caching
 from tapi_agent.bootstrap.cameras import cameras
 from tapi_agent.bootstrap.core import VERSION, Core, core
+from tapi_agent.bootstrap.costs import costs
 from tapi_agent.bootstrap.doors import doors
+from tapi_agent.bootstrap.entitlements import deciding
 from tapi_agent.bootstrap.licensing import licensing as license_holder
 from tapi_agent.bootstrap.maintenance import maintenance_jobs
 from tapi_agent.bootstrap.neighbors import neighbors
+from tapi_agent.bootstrap.plugins import plugin_work
 from tapi_agent.bootstrap.records import recorders
 from tapi_agent.bootstrap.stores import Stores, stores, watches
-from tapi_agent.bootstrap.usage import Usage, usage
+from tapi_agent.bootstrap.usage import Usage, switched, usage
 from tapi_agent.domain.errors import ConfigurationError
 from tapi_agent.domain.ids import CameraId
 from tapi_agent.jobs.scheduler import JobScheduler
 from tapi_agent.jobs.table import Job
 from tapi_agent.plugin.host import PluginHost
-from tapi_agent.services.entitlements import Entitlements
+from tapi_agent.services.doctor import Doctor
 from tapi_agent.services.heartbeat import Heartbeat
 from tapi_agent.services.licensing.reminder import Reminder
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from starlette.types import ASGIApp
 
     from tapi_agent.bootstrap.core import Tasks
+    from tapi_agent.bootstrap.entitlements import Deciding
+    from tapi_agent.bootstrap.plugins import PluginWork
     from tapi_agent.services.cameras import Cameras
     from tapi_agent.services.delivery import Delivery
     from tapi_agent.services.health import StoreWatch
     from tapi_agent.services.licensing import Licensing
+    from tapi_agent.services.overrides import Overrides
+    from tapi_agent.services.quotas import Quotas
     from tapi_agent.settings import Settings
 
 _MARK_EVERY: Final = timedelta(seconds=30)
@@ -63,7 +70,10 @@ class Agent:
     stores: Stores
     licensing: Licensing
     usage: Usage
+    quotas: Quotas
+    overrides: Overrides
     plugins: PluginHost
+    reload: Callable[[], Awaitable[object]]
     scheduler: JobScheduler
     watches: Mapping[str, StoreWatch]
     tasks: Tasks
@@ -74,38 +84,46 @@ def assemble(settings: Settings) -> Agent:
     _make_state_directory(settings.tapi_state_dir)
     chosen = stores(settings)
     base = core(settings, chosen.database)
-    plugins = PluginHost(disabled=settings.plugins_disabled, timeout=settings.plugin_timeout)
+    plugins = _plugin_host(settings)
     declarations = plugins.load()
     licensing = license_holder(settings, base, chosen, plugins)
     cached = caching(base, chosen)
     site = cameras(base, chosen, cached, licensing)
     metered = usage(settings, base, chosen, declarations.meters)
     heartbeat = _heartbeat(settings, base, licensing)
-    entitlements = Entitlements(
-        catalog=declarations.catalog,
-        licensing=licensing,
-        clock=base.clock,
-        monotonic=base.machine.monotonic,
-        tiers=settings.mode_tiers,
-    )
+    decided = deciding(settings, base, chosen, metered, licensing, declarations)
+    work = plugin_work(settings, base, chosen, metered, plugins)
     jobs = _jobs(settings, base, licensing, site, metered.delivery, heartbeat)
-    jobs += maintenance_jobs(settings, base, chosen, metered.spool)
+    jobs += [*maintenance_jobs(settings, base, chosen, metered.spool), *work.jobs]
+    scheduler = JobScheduler(jobs, clock=base.machine)
+    _follow(plugins, settings, metered, decided, work, scheduler)
     telemetry.POSTGRES_POOL.watch(chosen.database.statistics)
     opened = doors(settings)
+    problems = (*settings.problems, *settings.unknown, *opened.troubles)
     context = Context(
         version=VERSION,
         device_id=base.subject.device_id,
         tenant_id=base.subject.tenant_id,
         licensing=licensing,
-        entitlements=entitlements,
+        entitlements=decided.entitlements,
         metering=metered.metering,
         delivery=metered.delivery,
+        quotas=decided.quotas,
+        costs=costs(settings, licensing, decided.entitlements, decided.quotas),
         cameras=site,
         connectivity=base.connectivity,
         heartbeat=heartbeat,
         clock=base.clock,
-        plugins=plugins.report,
-        problems=(*settings.problems, *settings.unknown, *opened.troubles),
+        plugins=work.overview.report,
+        reload=plugins.reload,
+        doctor=Doctor(
+            plugins=work.overview,
+            connectivity=base.connectivity,
+            clock=base.clock,
+            unknown_packs=decided.entitlements.unknown_packs,
+            problems=problems,
+        ),
+        problems=problems,
         token=opened.token,
         cors=settings.api_enable_cors,
         levels=level_table(socket_group=settings.tapi_socket_group),
@@ -118,14 +136,39 @@ def assemble(settings: Settings) -> Agent:
         stores=chosen,
         licensing=licensing,
         usage=metered,
+        quotas=decided.quotas,
+        overrides=decided.overrides,
         plugins=plugins,
-        scheduler=JobScheduler(jobs, clock=base.machine),
+        reload=plugins.reload,
+        scheduler=scheduler,
         watches=watches(chosen, base.connectivity),
         tasks={
-            **recorders(settings, base, chosen, licensing, entitlements, heartbeat),
+            **recorders(settings, base, chosen, licensing, decided, heartbeat),
             **neighbors(base, cached, licensing),
+            **work.tasks,
+            "quotas": decided.quotas.run,
+            "overrides": decided.overrides.run,
         },
     )
+
+
+def _plugin_host(settings: Settings) -> PluginHost:
+    """The host of the plugins that are installed; none is loaded yet."""
+    return PluginHost(disabled=settings.plugins_disabled, trace=settings.plugin_trace, timeout=settings.plugin_timeout)
+
+
+def _follow(
+    plugins: PluginHost,
+    settings: Settings,
+    metered: Usage,
+    decided: Deciding,
+    work: PluginWork,
+    scheduler: JobScheduler,
+) -> None:
+    """Whatever plugins come later: who learns of it, the meters first, since quotas and features speak of them."""
+    plugins.on_reload(lambda came: metered.metering.adopt(switched(came.meters, settings)))
+    plugins.on_reload(decided.adopt)
+    plugins.on_reload(lambda _came: scheduler.add(work.adopt()))
 
 
 def _make_state_directory(path: Path) -> None:

@@ -13,8 +13,8 @@ from tapi_agent.services.records import DecisionRecorder, DeviceRecorder
 
 if TYPE_CHECKING:
     from tapi_agent.bootstrap.core import Core, Tasks
+    from tapi_agent.bootstrap.entitlements import Deciding
     from tapi_agent.bootstrap.stores import Stores
-    from tapi_agent.services.entitlements import Entitlements
     from tapi_agent.services.heartbeat import Heartbeat
     from tapi_agent.services.licensing import Licensing
     from tapi_agent.settings import Settings
@@ -25,28 +25,29 @@ def recorders(
     core: Core,
     stores: Stores,
     licensing: Licensing,
-    entitlements: Entitlements,
+    decided: Deciding,
     heartbeat: Heartbeat,
 ) -> Tasks:
     """Their tasks; none without a TENANT_ID, which every row must have."""
     if not core.subject.tenant_id:
         return {}
     return {
-        "decision records": _decisions(core, stores, licensing, entitlements).run,
+        "decision records": _decisions(core, stores, licensing, decided).run,
         "device record": _device(settings, core, stores, heartbeat).run,
     }
 
 
-def _decisions(core: Core, stores: Stores, licensing: Licensing, entitlements: Entitlements) -> DecisionRecorder:
+def _decisions(core: Core, stores: Stores, licensing: Licensing, decided: Deciding) -> DecisionRecorder:
     device, tenant = core.subject.device_id, core.subject.tenant_id
     recorder = DecisionRecorder(
-        entitlements=entitlements,
+        entitlements=decided.entitlements,
         licenses=licensing,
         records=PostgresDecisions(database=stores.database, device_id=device, tenant_id=tenant),
         connectivity=core.connectivity,
         clock=core.clock,
     )
     licensing.on_change(recorder.wake)
+    decided.overrides.on_change(recorder.wake)
     core.connectivity.on_recovery(POSTGRES, recorder.start_over)
     return recorder
 

@@ -44,7 +44,7 @@ def usage(settings: Settings, core: Core, stores: Stores, meters: Mapping[str, M
     metering = Metering(
         spool=spool,
         ledger=ledger,
-        meters={key: _switched(meter, settings) for key, meter in meters.items()},
+        meters=switched(meters, settings),
         clock=core.clock,
         device_id=device,
         default_tenant=core.subject.tenant_id or None,
@@ -70,9 +70,12 @@ def usage(settings: Settings, core: Core, stores: Stores, meters: Mapping[str, M
     return Usage(spool=spool, metering=metering, delivery=delivery)
 
 
-def _switched(meter: Meter, settings: Settings) -> Meter:
-    """The meter under its TRACK_ switch; those of further plugins go with ENABLE_USAGE_TRACKING."""
-    return replace(meter, enabled=settings.tracked.get(meter.key, settings.enable_usage_tracking))
+def switched(meters: Mapping[str, Meter], settings: Settings) -> dict[str, Meter]:
+    """Each meter under its TRACK_ switch; those of further plugins go with ENABLE_USAGE_TRACKING."""
+    return {
+        key: replace(meter, enabled=settings.tracked.get(key, settings.enable_usage_tracking))
+        for key, meter in meters.items()
+    }
 
 
 def _terms(settings: Settings) -> DeliveryTerms:

@@ -14,6 +14,7 @@ import typer
 from typing_extensions import override
 
 from tapi_agent.cli.exits import fail, fail_as_bug
+from tapi_agent.cli.plugin_commands import plugin_commands
 from tapi_agent.domain.errors import TapiError
 
 _ASK: Final = "Ask the running agent"
@@ -47,10 +48,13 @@ PLACES: Final = {
     "wait": Place("wait", "wait", _ASK),
     "check": Place("check", "check", _ASK),
     "entitlements": Place("check", "entitlements", _ASK),
+    "costs": Place("costs", "costs", _ASK),
     "license": Place("license", "app", _ASK),
+    "quota": Place("quota", "quota", _ASK),
     "usage": Place("usage", "app", _ASK),
     "cameras": Place("cameras", "app", _ASK),
     "plugins": Place("plugins", "app", _ASK),
+    "doctor": Place("doctor", "doctor", _ASK),
     "run": Place("run", "run", _OPERATE),
     "demo": Place("demo", "demo", _OPERATE),
     "sandbox": Place("sandbox", "sandbox", _OPERATE),
@@ -76,6 +80,16 @@ class _Group(typer.core.TyperGroup):
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - typer's own
         super().__init__(**options)
         self.commands = _Commands(PLACES)
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """One of ours; else, with that name, a plugin's."""
+        return super().get_command(ctx, cmd_name) or plugin_commands().get(cmd_name)
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        """For help and completion: ours, then the plugins' that hide none of ours."""
+        return [*PLACES, *(name for name in plugin_commands() if name not in PLACES)]
 
 
 app = typer.Typer(name="tapi-agent", cls=_Group, no_args_is_help=True, pretty_exceptions_enable=False)

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from tapi_agent.client.connection import Connection
+from tapi_agent.client.quotas import QuotaCalls
 from tapi_agent.domain.errors import InvalidInputError, RejectedError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _LONG: Final = 60.0
 _WRONG_CLOCK: Final = frozenset({"TOO_OLD", "IN_FUTURE"})
 
 
-class AgentClient:
+class AgentClient(QuotaCalls):
     """Speaks HTTP/1.1 JSON over ``socket``; ``timeout`` in seconds, for each try. Threads and forks may share it.
 
     Every method returns the decoded reply, as docs/api.md has it. It raises ``UnavailableError`` when the agent is not
@@ -29,7 +30,7 @@ class AgentClient:
     """
 
     def __init__(self, socket: Path, *, timeout: float = 5.0) -> None:
-        self._connection = Connection(socket, timeout=timeout)
+        super().__init__(Connection(socket, timeout=timeout))
 
     def __enter__(self) -> Self:
         """Nothing is held between calls; a ``with`` block only says how long the client is meant to be used."""
@@ -160,9 +161,21 @@ class AgentClient:
         """Forget a camera of this device, or of ``device``, which is gone. What it has seen stays."""
         return self._connection.call("DELETE", _path("cameras", camera) + _query(device=device))
 
+    def costs(self) -> dict[str, Any]:
+        """What a month is expected to cost, by the price list."""
+        return self._connection.call("GET", "/api/v1/costs")
+
     def plugins(self) -> dict[str, Any]:
         """What is loaded, what is disabled and why."""
         return self._connection.call("GET", "/api/v1/plugins")
+
+    def reload_plugins(self) -> dict[str, Any]:
+        """Load what was installed since; ``came`` names what runs now and did not before."""
+        return self._connection.call("POST", "/api/v1/plugins/reload", patience=_LONG)
+
+    def doctor(self) -> dict[str, Any]:
+        """Examine the agent and its plugins."""
+        return self._connection.call("GET", "/api/v1/doctor", patience=_LONG)
 
     def _post_usage(self, document: object) -> dict[str, Any]:
         return self._connection.call("POST", "/api/v1/usage/events", document)

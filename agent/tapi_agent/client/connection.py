@@ -36,7 +36,13 @@ class _Request:
     path: str
     body: bytes | None
     form: str = "application/json"
+    idempotency_key: str | None = None
     timeout: float
+
+    @property
+    def headers(self) -> dict[str, str]:
+        given = {"Content-Type": self.form if self.body is not None else None, "Idempotency-Key": self.idempotency_key}
+        return {"Connection": "close", **{name: value for name, value in given.items() if value is not None}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +71,21 @@ class Connection:
         self._socket = socket
         self._timeout = timeout
 
-    def call(self, method: str, path: str, document: object = None, *, patience: float = 0) -> dict[str, Any]:
+    def call(
+        self,
+        method: str,
+        path: str,
+        document: object = None,
+        *,
+        patience: float = 0,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:
         """The decoded reply, waited for ``patience`` seconds longer than usual; errors as ``AgentClient`` has them."""
         body = None if document is None else json.dumps(document, default=_plain).encode()
-        return self._ask(_Request(method=method, path=path, body=body, timeout=self._timeout + patience))
+        timeout = self._timeout + patience
+        return self._ask(
+            _Request(method=method, path=path, body=body, timeout=timeout, idempotency_key=idempotency_key)
+        )
 
     def send_text(self, path: str, text: str) -> dict[str, Any]:
         """POST a text that is no JSON; the decoded reply."""
@@ -97,8 +114,7 @@ class Connection:
                 connection.connect()
             except OSError as error:
                 raise self._not_there(error) from error
-            headers = {} if request.body is None else {"Content-Type": request.form}
-            connection.request(request.method, request.path, request.body, {**headers, "Connection": "close"})
+            connection.request(request.method, request.path, request.body, request.headers)
             with connection.getresponse() as response:
                 retry_after = response.headers.get("Retry-After", "")
                 return _Response(status=response.status, retry_after=retry_after, body=response.read())

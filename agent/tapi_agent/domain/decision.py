@@ -1,7 +1,7 @@
 """The answer to "may I use this?", as a value: never a bare boolean, always with its reason.
 
-Owns the words of an answer; how it is found is ``domain.entitlement``. What belongs to one request (when it was asked,
-its id) is added by the API.
+Owns the words of an answer; how it is found is ``domain.entitlement``. A ``Decision`` is shared by all who hold the
+same, an ``Answer`` is one camera's. What belongs to one request (when it was asked, its id) is added by the API.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
 
-    from tapi_agent.domain.license import LicenseState, Reason
+    from tapi_agent.domain.license import LicenseState, Reason, Transition
+    from tapi_agent.domain.quota import Period
 
 
 class DecisionReason(StrEnum):
@@ -54,13 +56,23 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaFigures:
-    """What is left of a metered feature in its period; ``limit`` -1 is unlimited, a ``soft`` one bills the excess."""
+    """What is left of a meter's quota in its period, in the meter's unit.
 
-    limit: int
-    used: int
-    remaining: int
+    ``limit`` and ``remaining`` -1 are unlimited; a ``soft`` quota bills the excess. ``resets_at`` is the end of the
+    period, UTC.
+    """
+
+    limit: Decimal
+    used: Decimal
+    remaining: Decimal
     resets_at: datetime
     soft: bool
+    period: Period
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left of it."""
+        return self.limit >= 0 and self.remaining <= 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +81,7 @@ class Decision:
 
     ``license_reason`` is why the license is in ``state``. ``source_pack`` is the slug of the pack that allows it,
     ``None`` when it needs none. ``packs`` are slugs any one of which would turn the denial; ``warning`` comes with a
-    permission that may end, ``fix`` with a denial. Shared by all who hold the same.
+    permission that may end, ``fix`` with a denial. ``meter`` is what its use consumes, ``quota`` how that stands.
     """
 
     feature: str
@@ -77,15 +89,32 @@ class Decision:
     reason: DecisionReason
     state: LicenseState
     license_reason: Reason
+    meter: str | None = None
     quota: QuotaFigures | None = None
     warning: str | None = None
     fix: str | None = None
     source_pack: str | None = None
     packs: tuple[str, ...] = ()
-    generation: int
-    freshness: Freshness
 
     @property
     def variant(self) -> str:
         """The reason in the spelling of feature-flag variants: ``licensed``, ``pack_required``."""
         return self.reason.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A decision as it holds for one camera, or the tenant: how old its evidence is, and what comes ``following``."""
+
+    decision: Decision
+    freshness: Freshness
+    following: Transition | None
+    generation: int
+
+    @property
+    def warning(self) -> str | None:
+        """The decision's, with the end of a grace."""
+        warning, following = self.decision.warning, self.following
+        if warning is None or following is None or self.decision.reason is not DecisionReason.GRACE:
+            return warning
+        return f"{warning}, or it is {following.to} from {following.at:%Y-%m-%dT%H:%M:%SZ}"

@@ -51,7 +51,8 @@ class Feature:
 
     A feature is sold by the packs that list it, unless ``min_tier`` makes it a component (source, processor, sink): a
     component comes with the license's tier, and needs a pack only when ``requires_pack`` names one. ``min_mode`` is the
-    least mode that may use it. ``description`` is for people; it is no part of a feature's meaning.
+    least mode that may use it. ``meter`` is what using it consumes: the feature is denied while that meter's hard quota
+    is used up. ``description`` is for people; it is no part of a feature's meaning.
     """
 
     key: str
@@ -60,6 +61,7 @@ class Feature:
     min_tier: Tier | None = None
     min_mode: LicenseMode | None = None
     requires_pack: str | None = None
+    meter: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a key that no application could ask for."""

@@ -42,7 +42,6 @@ class Holder:
     known: bool = True
     until: datetime = NEVER
     freshness: Freshness = field(default_factory=Freshness)
-    generation: int = 0
 
     @property
     def in_force(self) -> bool:
@@ -52,7 +51,11 @@ class Holder:
     def timeless(self) -> Holder:
         """Without when it was heard and how long it lasts: those who are equal then are decided about alike."""
         standing = replace(self.standing, next_transition=None)
-        return replace(self, standing=standing, until=NEVER, freshness=Freshness(), generation=0)
+        return replace(self, standing=standing, until=NEVER, freshness=Freshness())
+
+    def packless(self) -> Holder:
+        """Without its packs: what is left of a decision when it is known which pack brings the feature."""
+        return replace(self, packs=frozenset())
 
     def sharing(self, tenant: Holder, catalog: Catalog) -> Holder:
         """With what was sold to the tenant as a whole, while that license lasts. A camera's packs are its own."""
@@ -69,12 +72,11 @@ def holder_of(
     source: str | None = None,
     catalog: Catalog,
     tiers: Mapping[LicenseMode, Tier],
-    generation: int = 0,
 ) -> Holder:
     """What somebody holds who stands so on this evidence; ``source`` names the evidence tier it came from."""
     until = standing.next_transition.at if standing.next_transition else NEVER
     if evidence is None:
-        return Holder(standing=standing, until=until, generation=generation)
+        return Holder(standing=standing, until=until)
     mode = _in_force(evidence.mode)
     packs, _unknown = catalog.resolve((*evidence.packs, _BASE_PACK) if mode in _LICENSES else evidence.packs)
     overdue = standing.reason in _UNHEARD
@@ -85,7 +87,6 @@ def holder_of(
         packs=packs,
         until=until,
         freshness=Freshness(verified_at=evidence.verified_at, tier=source, stale=overdue),
-        generation=generation,
     )
 
 

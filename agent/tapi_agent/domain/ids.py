@@ -19,6 +19,8 @@ StreamId = NewType("StreamId", UUID)
 
 TENANT = CameraId("")
 """Stands for the tenant itself where a camera is meant."""
+STRANGER = CameraId("*")
+"""Stands for any camera that is not registered; no camera may be called so."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

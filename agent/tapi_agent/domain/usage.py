@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta  # noqa: TC003 - what plugins return is validated by these annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ class Meter:
     """Something counted: ``key`` is the event_type on the wire, ``unit`` its unit, ``enabled`` what its switch says.
 
     ``switch`` names the setting that turns it off (such as ``TRACK_API_CALLS``), for the error an application gets.
+    ``every`` is how often its plugin is asked what was used (``collect_usage``); without one it is never asked.
     """
 
     key: str
@@ -26,6 +28,7 @@ class Meter:
     description: str = ""
     enabled: bool = True
     switch: str = ""
+    every: timedelta | None = None
 
 
 class EventState(StrEnum):

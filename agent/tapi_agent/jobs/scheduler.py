@@ -15,7 +15,7 @@ from tapi_agent import telemetry
 from tapi_agent.jobs.triggers import FromNow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from apscheduler.events import JobEvent
 
@@ -37,8 +37,8 @@ _OUTCOMES: Final = {
 class JobScheduler:
     """Runs each job on its own interval, at most one instance of it at a time, missed runs merged into one."""
 
-    def __init__(self, jobs: Sequence[Job], *, clock: Clock, look: timedelta = timedelta(seconds=1)) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: Iterable[Job], *, clock: Clock, look: timedelta = timedelta(seconds=1)) -> None:
+        self._jobs = {job.name: job for job in jobs}
         self._clock = clock
         self._look = look
         self._scheduler = AsyncIOScheduler(
@@ -51,9 +51,17 @@ class JobScheduler:
 
     def start(self) -> None:
         """Begin firing on the running event loop."""
-        for job in self._jobs:
-            self._scheduler.add_job(self._fire, _trigger(job), args=[job], id=job.name, name=job.name)
+        for job in self._jobs.values():
+            self._schedule(job)
         self._scheduler.start()
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Fire these as well from now on; one that is known under the same name and interval goes on as it is."""
+        for job in jobs:
+            known = self._jobs.get(job.name)
+            if known is None or known.interval != job.interval:
+                self._jobs[job.name] = job
+                self._schedule(job)
 
     def stop(self) -> None:
         """Fire nothing more; jobs under way are cancelled."""
@@ -76,8 +84,13 @@ class JobScheduler:
 
     def reschedule(self) -> None:
         """Let every job fire its ``first`` delay from now."""
-        for job in self._jobs:
+        for job in self._jobs.values():
             self._scheduler.reschedule_job(job.name, trigger=_trigger(job))
+
+    def _schedule(self, job: Job) -> None:
+        self._scheduler.add_job(
+            self._fire, _trigger(job), args=[job], id=job.name, name=job.name, replace_existing=True
+        )
 
     async def _fire(self, job: Job) -> None:
         wish = await job.verb()

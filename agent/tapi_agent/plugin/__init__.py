@@ -12,8 +12,10 @@ from tapi_agent.domain.delivery import WireBatch
 from tapi_agent.domain.events import LicenseChanged
 from tapi_agent.domain.features import Feature, GrowthPack, OnExpired, Scope, Tier
 from tapi_agent.domain.license import LicenseMode, LicenseState, Reason, Subject
+from tapi_agent.domain.quota import Period, QuotaRule
 from tapi_agent.domain.usage import Meter, UsageEvent
-from tapi_agent.plugin.values import Command, Job, QuotaRule, UsageSample, UsageSink
+from tapi_agent.plugin.values import Command, Job, UsageSink
+from tapi_agent.ports.hooks import UsageSample
 from tapi_agent.ports.plugins import Health
 
 hookimpl = HookimplMarker("tapi_agent")
@@ -29,6 +31,7 @@ __all__ = [
     "LicenseState",
     "Meter",
     "OnExpired",
+    "Period",
     "QuotaRule",
     "Reason",
     "Scope",

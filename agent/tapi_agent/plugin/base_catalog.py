@@ -5,7 +5,7 @@ A plugin like any other, loaded through the same entry point. Prices are configu
 
 from __future__ import annotations
 
-from tapi_agent.plugin import Feature, GrowthPack, LicenseMode, Meter, OnExpired, Scope, Tier, hookimpl
+from tapi_agent.plugin import Feature, GrowthPack, LicenseMode, Meter, OnExpired, QuotaRule, Scope, Tier, hookimpl
 
 KEPT = {"analytics.privacy_mask"}
 """A lapsed license must not unmask people."""
@@ -43,6 +43,7 @@ PACKS = [
     GrowthPack(
         slug="integration",
         title="Integration",
+        scope=Scope.TENANT,
         features=_keys("outputs", "sms cloud_export vms_connectors"),
     ),
 ]
@@ -79,8 +80,27 @@ METERS = [
 ]
 
 
+CONSUMES = {
+    "outputs.api": "api_call",
+    "outputs.email": "email_sent",
+    "outputs.webhook": "webhook_call",
+    "outputs.sms": "sms_sent",
+    "outputs.cloud_export": "cloud_export_gb",
+    "llm.analyst_seat_full": "llm_tokens",
+    "llm.premium_connectors": "llm_tokens",
+    "llm.automated_reports": "llm_tokens",
+}
+"""Which meter the use of a feature runs on."""
+
+QUOTAS = [
+    QuotaRule(meter="api_call", limit=50_000, soft=True),
+    QuotaRule(meter="llm_tokens", limit=250_000, trial_limit=50_000),
+]
+
+
 def _sold(key: str) -> Feature:
-    return Feature(key=key, on_expired=OnExpired.KEEP if key in KEPT else OnExpired.STOP)
+    on_expired = OnExpired.KEEP if key in KEPT else OnExpired.STOP
+    return Feature(key=key, on_expired=on_expired, meter=CONSUMES.get(key))
 
 
 @hookimpl
@@ -99,3 +119,9 @@ def register_packs() -> list[GrowthPack]:
 def register_meters() -> list[Meter]:
     """The event types of the billing contract."""
     return METERS
+
+
+@hookimpl
+def register_quotas() -> list[QuotaRule]:
+    """What a month includes."""
+    return QUOTAS

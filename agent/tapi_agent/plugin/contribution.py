@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 from types import NoneType
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -17,16 +17,22 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tapi_agent.domain.catalog import Catalog, Declaration
 from tapi_agent.domain.errors import RejectedError
+from tapi_agent.plugin.importing import check_hooks, import_plugin
+from tapi_agent.plugin.limits import Limits
 from tapi_agent.plugin.spec import HOOKS, Hooks
+from tapi_agent.plugin.work import askable, followable, schedulable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pluggy import PluginManager
 
     from tapi_agent.domain.features import Feature, GrowthPack
+    from tapi_agent.domain.quota import QuotaRule
     from tapi_agent.domain.usage import Meter
     from tapi_agent.plugin.discovery import Candidate
+    from tapi_agent.plugin.values import Job
+    from tapi_agent.plugin.work import Target
 
 _METER_KEY = re.compile(r"[a-z0-9_]+")
 _MOST_ITEMS = 10_000
@@ -35,12 +41,16 @@ _MOST_ITEMS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
-    """A plugin's hooks and what it registered."""
+    """A plugin's hooks and what it registered; ``ask`` calls one of its hooks, and belongs on its thread."""
 
     hooks: tuple[str, ...] = ()
     features: tuple[Feature, ...] = ()
     packs: tuple[GrowthPack, ...] = ()
     meters: tuple[Meter, ...] = ()
+    quotas: tuple[QuotaRule, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    sinks: Mapping[str, Target] = field(default_factory=dict)
+    ask: Callable[[str, Mapping[str, object]], Any] = lambda _hook, _arguments: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +60,7 @@ class Declarations:
     catalog: Catalog = field(default_factory=Catalog)
     meters: Mapping[str, Meter] = field(default_factory=dict)
     meter_sources: Mapping[str, str] = field(default_factory=dict)
+    quotas: tuple[QuotaRule, ...] = ()
 
     def extended(self, candidate: Candidate, contribution: Contribution) -> Declarations:
         """With one more plugin; raises ``RejectedError`` on a conflict with an earlier one."""
@@ -62,11 +73,11 @@ class Declarations:
             features=contribution.features,
             packs=contribution.packs,
         )
-        return Declarations(
-            catalog=self.catalog.extended(declaration),
-            meters=meters,
-            meter_sources=dict.fromkeys(meters, candidate.name) | dict(self.meter_sources),
-        )
+        catalog = self.catalog.extended(declaration)
+        sources = dict.fromkeys(meters, candidate.name) | dict(self.meter_sources)
+        limits = Limits(rules=self.quotas, meter_sources=sources, packs=catalog.packs)
+        quotas = limits.extended(contribution.quotas, source=candidate.name, first_party=candidate.first_party)
+        return Declarations(catalog=catalog, meters=meters, meter_sources=sources, quotas=quotas)
 
     def _check(self, meter: Meter, known: Meter) -> None:
         if not _METER_KEY.fullmatch(meter.key) or not meter.unit:
@@ -82,9 +93,8 @@ class Declarations:
 def collect(manager: PluginManager, candidate: Candidate) -> Contribution:
     """Import the plugin, register its hooks and ask it what it adds. Raises what is wrong with it."""
     manager.add_hookspecs(Hooks)
-    plugin = candidate.entry_point.load()
-    manager.register(plugin, candidate.name)
-    manager.check_pending()
+    manager.register(import_plugin(candidate), candidate.name)
+    check_hooks(manager)
     hooks = tuple(name for name in HOOKS if getattr(manager.hook, name).get_hookimpls())
     if not hooks:
         raise RejectedError("it implements no hook: mark its functions with @hookimpl", code="no_hooks")
@@ -92,7 +102,11 @@ def collect(manager: PluginManager, candidate: Candidate) -> Contribution:
         hooks=hooks,
         features=tuple(ask(manager, "register_features", {}) or ()),
         packs=tuple(ask(manager, "register_packs", {}) or ()),
-        meters=tuple(ask(manager, "register_meters", {}) or ()),
+        meters=askable(ask(manager, "register_meters", {}) or ()),
+        quotas=tuple(ask(manager, "register_quotas", {}) or ()),
+        jobs=schedulable(ask(manager, "register_jobs", {}) or ()),
+        sinks=followable(ask(manager, "usage_sink", {})),
+        ask=partial(ask, manager),
     )
 
 

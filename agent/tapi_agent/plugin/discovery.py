@@ -14,8 +14,29 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
 GROUP = "tapi_agent"
-FIRST_PARTY = frozenset({"tapi-agent"})
-"""Distributions that come from the makers of the agent: loaded first, and free to sell each other's features."""
+FIRST_PARTY = frozenset(
+    {
+        "tapi-agent",
+        "tapi-agent-advanced-vehicles",
+        "tapi-agent-airports",
+        "tapi-agent-api-integration",
+        "tapi-agent-cloud-storage",
+        "tapi-agent-cloudevents",
+        "tapi-agent-data",
+        "tapi-agent-emergency-vehicles",
+        "tapi-agent-integration",
+        "tapi-agent-intelligence",
+        "tapi-agent-mining",
+        "tapi-agent-retail",
+        "tapi-agent-storage-meter",
+        "tapi-agent-waterways",
+        "tapi-agent-webhook",
+    }
+)
+"""Distributions that come from the makers of the agent: loaded first, and free to sell each other's features.
+
+Each by its name: whoever chooses a name that begins like ours must not be free to sell ours.
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -51,7 +72,7 @@ def _announced(distribution: Distribution) -> list[Candidate]:
         return [
             Candidate(
                 name=entry_point.name,
-                distribution=_normal(distribution.name),
+                distribution=normalized(distribution.name),
                 version=distribution.version,
                 entry_point=entry_point,
             )
@@ -62,6 +83,6 @@ def _announced(distribution: Distribution) -> list[Candidate]:
         return []
 
 
-def _normal(name: str) -> str:
+def normalized(name: str) -> str:
     """A distribution's name as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()

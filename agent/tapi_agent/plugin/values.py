@@ -4,32 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence  # noqa: TC003 - what plugins return is validated by these annotations
 from dataclasses import dataclass
-from datetime import datetime, timedelta  # noqa: TC003 - likewise
-from decimal import Decimal  # noqa: TC003 - likewise
+from datetime import timedelta  # noqa: TC003 - likewise
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from tapi_agent.domain.usage import UsageEvent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageSample:
-    """How much of a meter was used by a resource at a time (UTC); ``quantity`` is in the meter's unit, exact."""
-
-    resource_id: str
-    quantity: Decimal
-    at: datetime
-    camera_id: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuotaRule:
-    """A limit on a meter per ``month`` or ``day`` (UTC): -1 is unlimited, 0 disabled; a ``soft`` one bills the rest."""
-
-    meter: str
-    limit: int
-    period: str = "month"
-    soft: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,18 @@ class LicenseReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureReply:
+    """POST /entitlements/check, parsed: the word on one feature of the whole tenant.
+
+    ``quota_remaining`` is in the unit of the feature's meter, -1 for unlimited, ``None`` when it says nothing.
+    """
+
+    is_enabled: bool
+    quota_remaining: Decimal | None = None
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatReply:
     """POST /heartbeat, parsed; the wish for the next one is not yet clamped."""
 
@@ -104,6 +116,10 @@ class BillingService(Protocol):
 
     async def license_report(self, tenant_id: TenantId) -> LicenseReport | None:
         """GET /billing/license/{tenant}, all cameras in one call; ``None`` when the service does not offer it (404)."""
+        ...
+
+    async def feature(self, tenant_id: TenantId, feature: str) -> FeatureReply:
+        """POST /entitlements/check for ``feature`` (``category.name``)."""
         ...
 
     async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:

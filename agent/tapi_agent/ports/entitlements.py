@@ -1,14 +1,19 @@
-"""What deciding about features needs to know of licenses. ``services.licensing`` is it in the agent."""
+"""What deciding about features needs to know of licenses, of the service's words, and of quotas: lookups in memory.
+
+In the agent they are ``services.licensing``, ``services.overrides`` and ``services.quotas``.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from tapi_agent.domain.decision import QuotaFigures
     from tapi_agent.domain.ids import CameraId
     from tapi_agent.domain.license import Evidence, Standing
+    from tapi_agent.domain.override import Override
 
 
 class HeldLicense(Protocol):
@@ -44,4 +49,24 @@ class Licenses(Protocol):
 
     def view(self, camera_id: CameraId) -> HeldLicense:
         """How a camera stands; an empty id asks for the tenant."""
+        ...
+
+
+class FeatureWords(Protocol):
+    """What the billing service says of single features."""
+
+    def interested(self, feature: str) -> None:
+        """Somebody asks about this feature: from now on the service is asked, too."""
+        ...
+
+    def view(self) -> Mapping[str, Override]:
+        """The words so far, by feature."""
+        ...
+
+
+class QuotaFiguresSource(Protocol):
+    """What is left of the quotas."""
+
+    def figures(self, meter: str) -> QuotaFigures | None:
+        """How the meter's quota stands now; ``None`` where nothing limits it."""
         ...

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date, datetime, timedelta
 
     from tapi_agent.domain.ambiguity import Span
@@ -58,6 +58,13 @@ class Spool(Protocol):
 
     async def append(self, events: Sequence[UsageEvent]) -> Sequence[int]:
         """Keep the events; returns their seqs once they are on disk. All or none, but for a call that is cancelled."""
+        ...
+
+    def on_kept(self, listener: Callable[[Sequence[UsageEvent]], None]) -> None:
+        """Tell ``listener`` of all events from now on, in the event loop, as soon as they are on disk.
+
+        It hears of them before their caller does, and also when that has gone away. It may neither wait nor raise.
+        """
         ...
 
     async def head(self, limit: int) -> Sequence[SpooledEvent]:
@@ -217,6 +224,7 @@ class Doubt:
     batch_id: BatchId
     root_id: BatchId
     dialect: Dialect
+    body: bytes
     event_ids: tuple[EventId, ...]
     partial: bool
     attempts: int

@@ -6,7 +6,7 @@ by the API, the ASGI middleware and the plugins that sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent.domain.errors import InvalidInputError, UnavailableError
@@ -86,14 +86,26 @@ class Metering:
         self._random = _ids_worth(entropy)
         self._newest: datetime | None = None
 
+    def adopt(self, meters: Mapping[str, Meter]) -> None:
+        """Take usage of these meters from now on: plugins were added."""
+        self._intake = replace(self._intake, meters=meters)
+
+    def on_recorded(self, listener: Callable[[Sequence[UsageEvent]], None]) -> None:
+        """Tell ``listener`` of all events from now on, as soon as they are durable (``ports.usage.Spool.on_kept``)."""
+        self._spool.on_kept(listener)
+
     async def record(self, draft: object) -> Recorded:
         """Record one event; it is durable when this returns.
 
         Raises ``InvalidInputError`` naming the field that is wrong, ``UnavailableError`` when the disk takes nothing.
         """
-        event = read_draft(draft, self._intake, self._moment())
+        event = self.preview(draft)
         (seq,) = await self._spool.append([event])
         return Recorded(event_id=event.event_id, seq=seq)
+
+    def preview(self, draft: object) -> UsageEvent:
+        """What ``record`` would make of a draft now; nothing is recorded. Raises ``InvalidInputError`` likewise."""
+        return read_draft(draft, self._intake, self._moment())
 
     async def record_many(self, drafts: Sequence[object]) -> Sequence[Recorded | InvalidInputError]:
         """Record a list: for each draft, in order, what ``record`` would have returned or why it is refused.
@@ -134,7 +146,7 @@ class Metering:
 
     def _read(self, draft: object) -> UsageEvent | InvalidInputError:
         try:
-            return read_draft(draft, self._intake, self._moment())
+            return self.preview(draft)
         except InvalidInputError as error:
             return error
 

@@ -81,6 +81,7 @@ class Plugins(BaseModel):
     """Plugins."""
 
     plugins_disabled: Names = Field((), description="Plugins, by entry-point name, that are not loaded.")
+    plugin_trace: Names = Field((), description="Plugins, by entry-point name or all, whose calls are all logged.")
     plugin_timeout_seconds: float = Field(
         5, ge=0.01, le=300, description="Seconds a plugin may take for one call before it is disabled."
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import BaseModel, ByteSize, Field
 
-from tapi_agent.settings.values import Bytes
+from tapi_agent.settings.values import Bytes, DefaultNote, FilePath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,9 @@ class Metering(BaseModel):
     )
     track_webhooks: bool = Field(default=True, description="Meter calls of webhooks (webhook_call).")
     track_email: bool = Field(default=True, description="Meter e-mails (email_sent).")
+    pricing_file: Annotated[FilePath | None, DefaultNote("the list that comes with the agent")] = Field(
+        None, description="Price list for cost estimates, in the form of config/pricing.toml."
+    )
 
     @property
     def tracked(self) -> Mapping[str, bool]:

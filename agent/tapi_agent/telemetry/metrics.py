@@ -39,6 +39,15 @@ JOB_RUNS: Final = Counter("tapi_job_runs", "Scheduled runs.", ("job", "outcome")
 PLUGIN_FAILURES: Final = Counter(
     "tapi_plugin_failures", "Calls in which a plugin raised or ran out of time.", ("plugin",), registry=REGISTRY
 )
+PLUGIN_EVENTS_DROPPED: Final = Counter(
+    "tapi_plugin_events_dropped",
+    "Events and batches a plugin was too slow to hear of.",
+    ("plugin", "hook"),
+    registry=REGISTRY,
+)
+PLUGIN_SINK_BEHIND: Final = Gauge(
+    "tapi_plugin_sink_behind", "Recorded events a plugin's sink has not taken yet.", ("sink",), registry=REGISTRY
+)
 POSTGRES_POOL: Final = PoolCollector()
 REGISTRY.register(POSTGRES_POOL)
 

@@ -7,31 +7,30 @@ make it fail; what it was asked and what it billed can be read from it.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from tapi_agent.domain.delivery import TransportFailure, UsageReply
-from tapi_agent.domain.errors import IntegrityError, TapiError, UnavailableError
+from tapi_agent.domain.errors import IntegrityError, RejectedError, TapiError, UnavailableError
 from tapi_agent.domain.ids import TENANT
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
-from tapi_agent.ports.billing import BatchRecord, HeartbeatReply, LicenseReply, LicenseReport, Question
+from tapi_agent.ports.billing import BatchRecord, FeatureReply, HeartbeatReply, LicenseReply, LicenseReport, Question
 from tapi_agent.testing.clock import START
+from tapi_agent.testing.ledger import FakeLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+    from uuid import UUID
 
     from tapi_agent.domain.delivery import WireBatch
     from tapi_agent.domain.ids import CameraId, TenantId
     from tapi_agent.domain.license import Subject
-
-Event = dict[str, object]
-"""An event of a usage request as it came; numbers are ``int`` or ``Decimal``."""
+    from tapi_agent.testing.ledger import Event
 
 GOOD: Final = LicenseReply(
     is_valid=True,
@@ -45,12 +44,6 @@ GOOD: Final = LicenseReply(
 """What a camera gets that no test has said anything about."""
 PLAIN: Final = Question(sequence=0, wall=START, trusted=START, components={})
 """The question of a box that trusts no key."""
-_COUNTS: Final = {
-    "api_calls": "api_call",
-    "llm_tokens_used": "llm_tokens",
-    "sms_sent": "sms_sent",
-    "agent_executions": "agent_execution",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +68,9 @@ class FakeBilling:
         """What came with each of ``asked``."""
         self.reports = 0
         """How often the license report was asked for."""
+        self.features_asked: list[str] = []
         self.beats: list[Beat] = []
         self.sent: list[WireBatch] = []
-        self.billed: list[Event] = []
-        """Every event each time it was billed: one that stands here twice was billed twice."""
         self.next_heartbeat: timedelta | None = timedelta(minutes=15)
         self._timeout = timeout.total_seconds()
         self._failure: TransportFailure | None = None
@@ -86,13 +78,18 @@ class FakeBilling:
         self._prompt.set()
         self._sequence = count(2)
         self._answers: dict[CameraId, deque[LicenseReply | TapiError]] = {}
+        self._features: dict[str, FeatureReply | TapiError] = {}
         self._report: deque[TapiError] | None = None
         self._sign: Callable[[Subject, Question], str] | None = None
         self._usage_replies: deque[UsageReply] = deque()
         self._lose_reply = False
         self._dedupes = True
-        self._bodies: dict[UUID, bytes] = {}
-        self._results: dict[UUID, dict[UUID, str]] = {}
+        self._ledger = FakeLedger()
+
+    @property
+    def billed(self) -> Sequence[Event]:
+        """Every event each time it was billed: one that stands here twice was billed twice."""
+        return self._ledger.billed
 
     # --- switches ---
 
@@ -128,6 +125,10 @@ class FakeBilling:
     def allow(self, camera_id: CameraId) -> None:
         """Say yes to a camera, newer than all that was said before."""
         self.answer(camera_id, replace(GOOD, sequence=next(self._sequence)))
+
+    def answer_feature(self, feature: str, answer: FeatureReply | TapiError) -> None:
+        """What to say about a feature; the service has not heard of the others. An error is raised."""
+        self._features[feature] = answer
 
     def offer_report(self, *failures: TapiError) -> None:
         """Offer the license report, on all cameras ever asked about; the first calls meet with these failures."""
@@ -183,6 +184,15 @@ class FakeBilling:
             malformed={camera_id: word for camera_id, word in said.items() if isinstance(word, IntegrityError)},
         )
 
+    async def feature(self, tenant_id: TenantId, feature: str) -> FeatureReply:  # noqa: ARG002 - the fake has one
+        """Say what ``answer_feature`` has set; any other feature is one that no product knows."""
+        self.features_asked.append(feature)
+        await self._reach()
+        answer = self._features.get(feature) or RejectedError(f"no product has {feature}", code="not_found")
+        if isinstance(answer, TapiError):
+            raise answer
+        return answer
+
     async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:
         """Note the beat and wish for the next after ``next_heartbeat``."""
         await self._reach()
@@ -194,7 +204,9 @@ class FakeBilling:
         if self._failure is not None:
             return UsageReply(failure=self._failure, written=False)
         self.sent.append(batch)
-        reply = self._usage_replies.popleft() if self._usage_replies else self._bill(batch)
+        reply = (
+            self._usage_replies.popleft() if self._usage_replies else self._ledger.bill(batch, dedupes=self._dedupes)
+        )
         lost, self._lose_reply = self._lose_reply, False
         if lost:
             return UsageReply(failure=TransportFailure.RESET, written=True)
@@ -203,15 +215,12 @@ class FakeBilling:
     async def find_batch(self, batch_id: UUID) -> BatchRecord | None:
         """What became of a batch; a classic service remembers none."""
         await self._reach()
-        results = self._results.get(batch_id)
-        return None if results is None else BatchRecord(batch_id=batch_id, results=results)
+        return self._ledger.find(batch_id)
 
     async def usage_sums(self, tenant_id: TenantId, *, start: datetime, end: datetime) -> Mapping[str, Decimal]:
         """Sums of what was billed, the counts cut to integers."""
         await self._reach()
-        events = [event for event in self.billed if event["tenant_id"] == tenant_id and start <= _time(event) <= end]
-        counts = {name: Decimal(int(_sum(events, event_type))) for name, event_type in _COUNTS.items()}
-        return counts | {"storage_gb_days": _sum(events, "storage_gb_days")}
+        return self._ledger.sums(tenant_id, start=start, end=end)
 
     # --- how it works ---
 
@@ -238,49 +247,3 @@ class FakeBilling:
         except TimeoutError:
             return False
         return True
-
-    def _bill(self, batch: WireBatch) -> UsageReply:
-        try:
-            request = json.loads(batch.body, parse_float=Decimal)
-            events: list[Event] = request["events"]
-        except (ValueError, KeyError, TypeError) as error:
-            return UsageReply(status=400, body=f"not a batch: {error}".encode(), content_type="text/plain")
-        if not self._dedupes or "batch_id" not in request:
-            self.billed += events
-            return _json(200, {"accepted_count": len(events), "rejected_count": 0, "errors": []})
-        return self._bill_once(batch, events)
-
-    def _bill_once(self, batch: WireBatch, events: Sequence[Event]) -> UsageReply:
-        if self._bodies.setdefault(batch.batch_id, batch.body) != batch.body:
-            return _json(422, {"error": f"batch {batch.batch_id} was stored with another body", "code": "key_reused"})
-        if batch.batch_id not in self._results:
-            self._results[batch.batch_id] = {UUID(str(event["event_id"])): self._judge(event) for event in events}
-        results = self._results[batch.batch_id]
-        return _json(
-            200,
-            {
-                "accepted_count": len(results),
-                "rejected_count": 0,
-                "errors": [],
-                "batch_id": str(batch.batch_id),
-                "results": [{"event_id": str(event_id), "status": status} for event_id, status in results.items()],
-            },
-        )
-
-    def _judge(self, event: Event) -> str:
-        if any(event["event_id"] == billed.get("event_id") for billed in self.billed):
-            return "duplicate"
-        self.billed.append(event)
-        return "accepted"
-
-
-def _json(status: int, document: object) -> UsageReply:
-    return UsageReply(status=status, body=json.dumps(document).encode(), content_type="application/json")
-
-
-def _time(event: Event) -> datetime:
-    return datetime.fromisoformat(str(event["event_time"]))
-
-
-def _sum(events: Sequence[Event], event_type: str) -> Decimal:
-    return sum((Decimal(str(event["quantity"])) for event in events if event["event_type"] == event_type), Decimal(0))

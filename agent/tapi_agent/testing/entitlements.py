@@ -1,8 +1,8 @@
-"""Licenses without a billing service: for tests of what is decided on them."""
+"""Licenses, words on features and quotas without a billing service: for tests of what is decided on them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tapi_agent.domain.evaluation import evaluate
@@ -11,9 +11,11 @@ from tapi_agent.domain.license import Contact, Evidence, LicenseMode
 from tapi_agent.services.licensing import LicenseView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from tapi_agent.domain.decision import QuotaFigures
     from tapi_agent.domain.license import Subject
+    from tapi_agent.domain.override import Override
     from tapi_agent.ports.clock import TrustedClock
 
 
@@ -51,3 +53,30 @@ class FakeLicenses:
         now = self._clock.now()
         standing = evaluate(word, now=now, contact=Contact(attempted=True))
         return LicenseView(camera_id=camera_id, standing=standing, since=now, evidence=word, tier="billing")
+
+
+@dataclass(kw_only=True)
+class FakeWords:
+    """Implements ``ports.entitlements.FeatureWords``: words as the test gives them; ``asked`` is what was asked for."""
+
+    words: dict[str, Override] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+
+    def interested(self, feature: str) -> None:
+        """Remember it."""
+        self.asked.add(feature)
+
+    def view(self) -> Mapping[str, Override]:
+        """The words so far."""
+        return self.words
+
+
+@dataclass(kw_only=True)
+class FakeQuotas:
+    """Implements ``ports.entitlements.QuotaFiguresSource``: figures as the test gives them."""
+
+    standing: dict[str, QuotaFigures] = field(default_factory=dict)
+
+    def figures(self, meter: str) -> QuotaFigures | None:
+        """What the test has said of the meter."""
+        return self.standing.get(meter)

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -22,6 +23,7 @@ from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.delivery import WireBatch
 from tapi_agent.domain.ids import BatchId, CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import LicenseMode, LicenseStatus, Subject
+from tapi_agent.ports.billing import FeatureReply
 from tapi_agent.sandbox.process import SandboxProcess
 from tapi_agent.testing.billing import GOOD, FakeBilling
 
@@ -69,6 +71,12 @@ class Bench(ABC):
     async def sell(
         self, camera_id: str, *, mode: str = "base", status: str = "active", until: str | None = None, **terms: Any
     ) -> None: ...
+
+    @abstractmethod
+    async def overrule(self, feature: str, *, enabled: bool) -> None: ...
+
+    @abstractmethod
+    async def limit(self, feature: str, *, left: int) -> None: ...
 
     @abstractmethod
     async def times_billed(self) -> Counter[str]: ...
@@ -125,6 +133,14 @@ class FakeBench(Bench):
             cameras_allowed=terms.get("cameras_allowed"),
         )
         self._fake.answer(CameraId(camera_id), reply)
+
+    @override
+    async def overrule(self, feature: str, *, enabled: bool) -> None:
+        self._fake.answer_feature(feature, FeatureReply(is_enabled=enabled, quota_remaining=Decimal(-1)))
+
+    @override
+    async def limit(self, feature: str, *, left: int) -> None:
+        self._fake.answer_feature(feature, FeatureReply(is_enabled=True, quota_remaining=Decimal(left)))
 
     @override
     async def times_billed(self) -> Counter[str]:
@@ -200,6 +216,15 @@ class SandboxBench(Bench):
     ) -> None:
         terms |= {"camera_id": camera_id, "mode": mode, "status": status, "valid_until": until}
         await asyncio.to_thread(self._sandbox.admin.subscribe, self.tenant, **terms)
+
+    @override
+    async def overrule(self, feature: str, *, enabled: bool) -> None:
+        await asyncio.to_thread(self._sandbox.admin.feature, self.tenant, feature, is_enabled=enabled)
+
+    @override
+    async def limit(self, feature: str, *, left: int) -> None:
+        terms = {"meter": "api_call", "monthly_limit": left}
+        await asyncio.to_thread(self._sandbox.admin.quota, self.tenant, feature, **terms)
 
     @override
     async def times_billed(self) -> Counter[str]:

@@ -13,9 +13,10 @@ import pytest
 
 from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.delivery import TransportFailure, UsageReply
-from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.errors import RejectedError, UnavailableError
 from tapi_agent.domain.ids import CameraId
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
+from tapi_agent.ports.billing import FeatureReply
 from tapi_agent.testing.billing import PLAIN
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -38,6 +39,7 @@ async def every_call(bench: Any) -> list[Any]:
         billing.health(),
         billing.validate(bench.subject("cam-1"), PLAIN),
         billing.license_report(tenant),
+        billing.feature(tenant, "outputs.api"),
         billing.heartbeat(tenant_id=tenant, cameras=[], tier="basic"),
         billing.find_batch(UUID(int=7)),
         billing.usage_sums(tenant, start=NOON, end=NOON),
@@ -153,6 +155,25 @@ async def test_a_classic_service_reports_no_word_of_the_extension(bench: Any) ->
 async def test_a_service_that_offers_no_report(bench: Any) -> None:
     await bench.offer_no_report()
     assert await bench.billing.license_report(bench.tenant) is None
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_the_word_on_a_feature(bench: Any, *, enabled: bool) -> None:
+    await bench.overrule("outputs.sms", enabled=enabled)
+    reply = await bench.billing.feature(bench.tenant, "outputs.sms")
+    assert reply == FeatureReply(is_enabled=enabled, quota_remaining=Decimal(-1))
+
+
+async def test_what_is_left_of_a_feature(bench: Any) -> None:
+    await bench.limit("outputs.api", left=5)
+    reply = await bench.billing.feature(bench.tenant, "outputs.api")
+    assert (reply.is_enabled, reply.quota_remaining) == (True, 5)
+
+
+async def test_a_feature_that_no_product_has(bench: Any) -> None:
+    with pytest.raises(RejectedError) as caught:
+        await bench.billing.feature(bench.tenant, "analytics.telepathy")
+    assert caught.value.code == "not_found"
 
 
 async def test_a_heartbeat_is_answered_with_a_wish(bench: Any) -> None:

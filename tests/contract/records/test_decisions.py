@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tapi_agent.adapters.postgres.entitlements import PostgresDecisions
-from tapi_agent.domain.decision import Decision, DecisionReason, Freshness
+from tapi_agent.domain.decision import Decision, DecisionReason
 from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import LicenseState, Reason
 from tapi_agent.ports.records import RecordedDecision
@@ -32,8 +32,6 @@ ALLOWED = Decision(
     state=LicenseState.VALID,
     license_reason=Reason.OK,
     source_pack="base",
-    generation=7,
-    freshness=Freshness(),
 )
 DENIED = replace(
     ALLOWED,

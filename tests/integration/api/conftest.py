@@ -13,6 +13,7 @@ import threading
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -21,6 +22,7 @@ import pytest
 
 from tapi_agent.adapters.postgres.cameras import PostgresCameras
 from tapi_agent.adapters.postgres.pool import Database
+from tapi_agent.adapters.postgres.quotas import PostgresQuotaLedger
 from tapi_agent.adapters.postgres.usage import PostgresLedger
 from tapi_agent.adapters.postgres.usage_batches import PostgresBatches
 from tapi_agent.adapters.postgres.usage_doubts import PostgresDoubts, PostgresServiceMemory
@@ -37,17 +39,23 @@ from tapi_agent.domain.features import Tier
 from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
 from tapi_agent.domain.lease import Lease, LeaseKind
 from tapi_agent.domain.license import LicenseMode, Subject
+from tapi_agent.domain.pricing import PackPrice, PriceList
 from tapi_agent.plugin.host import PluginHost
 from tapi_agent.services.cameras import Cameras
 from tapi_agent.services.connectivity import POSTGRES, Connectivity
+from tapi_agent.services.costs import Costs
 from tapi_agent.services.delivery import Delivery, DeliveryTerms, UsageStores
+from tapi_agent.services.doctor import Doctor
 from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.heartbeat import Heartbeat
 from tapi_agent.services.licensing import Leases, LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.metering import Metering
+from tapi_agent.services.quotas import Quotas
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
+from tapi_agent.testing.cache import FakeSharedCache
 from tapi_agent.testing.clock import START, FakeClock
+from tapi_agent.testing.entitlements import FakeWords
 from tapi_agent.testing.leases import FakeLeases, FakeMachine
 from tapi_agent.testing.licenses import (
     Announcements,
@@ -74,6 +82,7 @@ TIERS: Final = {
     LicenseMode.ENTERPRISE: Tier.PROFESSIONAL,
     LicenseMode.UNLICENSED: Tier.BASIC,
 }
+PRICES: Final = PriceList(packs={"base": PackPrice(price=Decimal(60))})
 T = TypeVar("T")
 
 
@@ -131,7 +140,7 @@ async def serving(app: ASGIApp, *sockets: socket.socket) -> AsyncIterator[LocalS
 
 
 @asynccontextmanager
-async def agent_in(
+async def agent_in(  # noqa: PLR0915 - a whole agent, part by part
     folder: Path, dsn: str, *, spool_name: str, default_tenant: TenantId | None, settings: dict[str, object]
 ) -> AsyncIterator[LiveAgent]:
     machine, billing, leases = FakeClock(), FakeBilling(), FakeLeases()
@@ -162,23 +171,48 @@ async def agent_in(
     spool = SqliteSpool(folder / spool_name, floor=START - timedelta(days=30))
     ids = BatchIds(clock=clock, entropy=os.urandom)
     ledger = PostgresLedger(database=database, device_id=DEVICE)
+    metering = Metering(
+        spool=spool,
+        ledger=ledger,
+        meters=declared.meters,
+        clock=clock,
+        device_id=DEVICE,
+        default_tenant=default_tenant,
+        entropy=os.urandom,
+    )
+    quotas = Quotas(
+        tenant_id=ACME,
+        holder=lambda: context.entitlements.holder(TENANT),
+        metering=metering,
+        spool=spool,
+        ledger=PostgresQuotaLedger(database=database, device_id=DEVICE),
+        cache=FakeSharedCache(machine),
+        seal=DeviceKey(bytes(32)),
+        connectivity=connectivity,
+        clock=clock,
+        machine=machine,
+        entropy=os.urandom,
+    )
+    quotas.apply(declared.quotas, declared.meters)
+    metering.on_recorded(quotas.recorded)
+    entitlements = Entitlements(
+        catalog=declared.catalog,
+        licensing=licensing,
+        words=FakeWords(),
+        quotas=quotas,
+        clock=clock,
+        monotonic=machine.monotonic,
+        tiers=TIERS,
+    )
     context = Context(
         version="1.2.3",
         device_id=DEVICE,
         tenant_id=ACME,
         licensing=licensing,
-        entitlements=Entitlements(
-            catalog=declared.catalog, licensing=licensing, clock=clock, monotonic=machine.monotonic, tiers=TIERS
-        ),
-        metering=Metering(
-            spool=spool,
-            ledger=ledger,
-            meters=declared.meters,
-            clock=clock,
-            device_id=DEVICE,
-            default_tenant=default_tenant,
-            entropy=os.urandom,
-        ),
+        entitlements=entitlements,
+        metering=metering,
+        quotas=quotas,
+        costs=Costs(prices=PRICES, entitlements=entitlements, cameras=licensing.cameras, quotas=quotas.statuses),
         delivery=Delivery(
             stores=UsageStores(
                 spool=spool,
@@ -214,6 +248,14 @@ async def agent_in(
         ),
         clock=clock,
         plugins=plugins.report,
+        reload=plugins.reload,
+        doctor=Doctor(
+            plugins=plugins,
+            connectivity=connectivity,
+            clock=clock,
+            unknown_packs=entitlements.unknown_packs,
+            problems=["TENANT_ID is too nice"],
+        ),
         problems=["TENANT_ID is too nice"],
         token=TOKEN,
     )
@@ -221,6 +263,7 @@ async def agent_in(
     await licensing.start()
     await database.open()
     await spool.open()
+    counting = asyncio.create_task(quotas.run())
     if dsn == NO_DATABASE:
         connectivity.failed(POSTGRES, UnavailableError("no PostgreSQL in this test", fix="none"))
     tcp = bind_tcp(0)
@@ -237,6 +280,7 @@ async def agent_in(
             spool=spool,
             server=server,
         )
+    counting.cancel()
     billing.online()
     await licensing.stop()
     await spool.close()

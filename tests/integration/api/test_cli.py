@@ -72,7 +72,7 @@ def test_status_is_a_page_that_can_be_read(live: LiveAgent, run: Run) -> None:
         "Usage    the rest is unknown while PostgreSQL is down",
         "Clock    2027-03-01 12:07:00 UTC, confirmed",
         "Device   box-1, tenant acme",
-        "Agent    1.2.3, plugins: 1",
+        f"Agent    1.2.3, plugins: {len(live.context.plugins())}",
         "",
         "billing   up since 2027-03-01 12:00:00 UTC (7 min ago)",
         "postgres  down since 2027-03-01 12:00:00 UTC (7 min ago)",
@@ -189,6 +189,7 @@ def test_colors_are_for_terminals(live: LiveAgent, run: Run) -> None:
         ["entitlements"],
         ["entitlements", "--camera", "gate"],
         ["plugins", "list"],
+        ["quota"],
         ["usage", "record", "api_call"],
         ["usage", "summary"],
         ["usage", "flush"],
@@ -266,6 +267,17 @@ def test_usage_is_recorded_shown_and_sent(full: LiveAgent, run_full: Run) -> Non
     assert (billed["llm_tokens"]["camera_id"], billed["llm_tokens"]["resource_id"]) == ("gate", "gpt")
 
 
+def test_quotas_are_listed_and_without_postgresql_said_to_be_incomplete(run: Run) -> None:
+    run("usage", "record", "llm_tokens", "12.5")
+    code, out, _ = run("quota")
+    assert code == 0
+    rows = [line.split() for line in lines(out)]
+    assert rows[0] == ["METER", "PERIOD", "LIMIT", "USED", "RESERVED", "LEFT", "RESETS"]
+    assert ["api_call", "month", "50000", "soft", "0", "0", "50000", "2027-04-01"] in rows
+    assert ["llm_tokens", "month", "250000", "hard", "12.5", "0", "249987.5", "2027-04-01"] in rows
+    assert "!  PostgreSQL is down:" in out
+
+
 def test_an_empty_or_partial_summary_says_so(run: Run) -> None:
     _, out, _ = run("usage", "summary")
     assert lines(out) == ["nothing was recorded", "!  PostgreSQL is down: only what is still spooled is shown"]
@@ -321,9 +333,37 @@ def test_plugins_are_listed(run: Run) -> None:
     assert "base-catalog" in out
 
 
+def test_a_plugin_is_shown_with_all_that_it_adds(run: Run) -> None:
+    code, out, _ = run("plugins", "show", "base-catalog")
+    assert code == 0
+    assert "tapi-agent" in out
+    assert "first-party" in out
+    assert "register_quotas" in out
+    assert json.loads(run("plugins", "show", "base-catalog", "--json")[1])["quotas"] == ["api_call", "llm_tokens"]
+
+
+def test_a_plugin_that_is_not_there_is_no_plugin(run: Run) -> None:
+    code, _, err = run("plugins", "show", "nobody")
+    assert (code, err) == (2, "tapi-agent: there is no plugin nobody\n  → see: tapi-agent plugins list\n")
+
+
+def test_a_reload_says_what_came(run: Run) -> None:
+    code, out, _ = run("plugins", "reload")
+    assert code == 0
+    assert out.rstrip().endswith("nothing new came")
+    assert json.loads(run("plugins", "reload", "--json")[1])["came"] == []
+
+
+def test_the_doctor_ends_with_1_when_something_is_wrong(run: Run) -> None:
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "no PostgreSQL in this test" in out
+    assert not json.loads(run("doctor", "--json")[1])["healthy"]
+
+
 def test_a_plugin_that_is_disabled_says_why(living, monkeypatch, capsys) -> None:
     with living() as live:
-        (report,) = live.context.plugins()
+        report, *_packs = live.context.plugins()
     broken = type(report)(name="bad", distribution="bad", version="1", enabled=False, error="ImportError: [/x]")
     with living(plugins=lambda: [report, broken]) as live:
         _, out, _ = command(live, monkeypatch, capsys)("plugins", "list")

@@ -22,6 +22,7 @@ SECTIONS = {
 }
 WITH_REPLY = [call for call, text in SECTIONS.items() if "\nReply:\n" in text]
 
+RESERVE = "/api/v1/quota/reserve"
 QUERIES = {"/api/v1/license/simulate": {"offline_s": 3600}}
 
 
@@ -72,11 +73,13 @@ def test_every_example_has_the_fields_of_a_real_reply(full: LiveAgent, method: s
         http.post("/api/v1/usage/events", json={"event_type": "api_call", "quantity": 1})
         if path.endswith("cameras/{camera_id}"):
             http.post("/api/v1/cameras", json=example(SECTIONS["POST", "/api/v1/cameras"], "Request"))
+        body = example(section, "Request")
+        if isinstance(body, dict) and "reservation_id" in body:
+            reserved = http.post("/api/v1/quota/reserve", json=example(SECTIONS["POST", RESERVE], "Request"))
+            body["reservation_id"] = reserved.json()["reservation_id"]
         lease = {"content": full.lease("gate")} if path.endswith("/import") else {}
         query = QUERIES.get(path)
-        reply = http.request(
-            method, path.format(camera_id="gate"), params=query, **({"json": example(section, "Request")} | lease)
-        )
+        reply = http.request(method, path.format(camera_id="gate"), params=query, **({"json": body} | lease))
     assert reply.status_code == 200
     shown, real = fields(example(section, "Reply")), fields(reply.json())
     assert shown == merged(shown, real)

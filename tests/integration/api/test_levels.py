@@ -69,18 +69,22 @@ CALLS = {
         ("GET /api/v1/license/status", ""),
         ("GET /api/v1/entitlements", ""),
         ("GET /api/v1/plugins", ""),
+        ("GET /api/v1/quota", ""),
         ("POST /api/v1/check", '{"feature": "a.b"}'),
         ("POST /api/v1/check/batch", '{"checks": []}'),
     ],
     Level.METER: [
         ("POST /api/v1/usage/events", EVENT),
         ("GET /api/v1/usage/summary", ""),
+        ("POST /api/v1/quota/reserve", '{"meter": "sms_sent", "amount": 1}'),
         ("POST /api/v1/license/validate/gate", ""),
     ],
     Level.OPERATE: [
         ("POST /api/v1/usage/flush", ""),
         ("POST /api/v1/license/heartbeat", ""),
         ("POST /api/v1/heartbeat", ""),
+        ("POST /api/v1/plugins/reload", ""),
+        ("GET /api/v1/doctor", ""),
         ("POST /api/v1/license/refresh", ""),
         ("POST /api/v1/license/request", ""),
         ("DELETE /api/v1/license/request", ""),
@@ -110,6 +114,11 @@ def test_who_imports_leases_operates(guarded: LiveAgent, held: Level, groups: li
         pytest.skip("only root can become somebody else")
     status, _ = ask(guarded, "POST /api/v1/license/import", guarded.lease(), groups=groups)
     assert status == (200 if held >= Level.OPERATE else 403)
+
+
+@pytest.mark.parametrize("call", ["commit", "release"])
+def test_who_only_checks_ends_no_reservation(guarded: LiveAgent, call: str) -> None:
+    assert ask(guarded, f"POST /api/v1/quota/{call}", "{}", groups=[])[0] == 403
 
 
 def test_a_refusal_says_the_level_who_you_are_and_the_remedy(guarded: LiveAgent) -> None:

@@ -78,7 +78,7 @@ def test_status_says_how_it_stands_and_what_comes_next(http: httpx.Client) -> No
         "oldest_pending_at": None,
         "paused": None,
     }
-    assert document["plugins"] == [{"name": "base-catalog", "enabled": True, "error": None}]
+    assert document["plugins"][0] == {"name": "base-catalog", "enabled": True, "error": None}
     assert document["problems"] == ["TENANT_ID is too nice"]
 
 
@@ -198,10 +198,29 @@ def test_a_batch_holds_a_thousand(http: httpx.Client, size: int, status: int) ->
 
 
 def test_plugins_say_what_they_register(http: httpx.Client) -> None:
-    (plugin,) = http.get("/api/v1/plugins").json()["plugins"]
+    plugin, *_packs = http.get("/api/v1/plugins").json()["plugins"]
     assert (plugin["name"], plugin["distribution"], plugin["enabled"]) == ("base-catalog", "tapi-agent", True)
     assert "analytics.heatmap" in plugin["features"]
     assert "api_call" in plugin["meters"]
+
+
+def test_a_reload_with_nothing_new_brings_nothing(http: httpx.Client) -> None:
+    before = http.get("/api/v1/plugins").json()["plugins"]
+    document = http.post("/api/v1/plugins/reload").json()
+    assert (document["came"], document["plugins"]) == ([], before)
+
+
+def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(live: LiveAgent, http: httpx.Client) -> None:
+    live.billing.license(CameraId("gate"), packs=("Gold Dust",))
+    validated(http)
+    document = http.get("/api/v1/doctor").json()
+    findings = {one["name"]: one for one in document["findings"] if one["source"] == "agent"}
+    assert not document["healthy"]
+    assert (findings["billing"]["healthy"], findings["postgres"]["healthy"]) == (True, False)
+    assert (findings["postgres"]["detail"], findings["postgres"]["fix"]) == ("no PostgreSQL in this test", "none")
+    assert findings["clock"]["healthy"]
+    assert findings["settings"]["detail"] == "TENANT_ID is too nice"
+    assert "tapi-agent plugins reload" in findings["pack Gold Dust"]["fix"]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/license/heartbeat", "/api/v1/heartbeat"])

@@ -78,7 +78,7 @@ def test_a_page_of_this_machine_may_ask_and_read(opened: httpx.Client) -> None:
     assert (may.status_code, may.content) == (204, b"")
     assert may.headers["access-control-allow-origin"] == PAGE
     assert may.headers["access-control-allow-methods"] == "GET, POST, PATCH, DELETE"
-    assert may.headers["access-control-allow-headers"] == "Authorization, Content-Type"
+    assert may.headers["access-control-allow-headers"] == "Authorization, Content-Type, Idempotency-Key"
     reply = opened.post(
         "/api/v1/check", headers={**BEARER, "Origin": PAGE, "Referer": f"{PAGE}/x"}, json={"feature": "a.b"}
     )

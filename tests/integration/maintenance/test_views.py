@@ -53,7 +53,15 @@ def test_a_feature_is_as_the_newest_agent_decided(every_rig: Any) -> None:
     assert check(every_rig, "c") == (True, "LICENSED", "new", "base", False)
     assert check(every_rig, "") == (True, "LICENSED", "old", "base", True)
     assert check(every_rig, "c", "outputs.fax") == (False, "FEATURE_UNKNOWN", None, None, False)
-    assert check(every_rig, "other") == (False, "CAMERA_UNKNOWN", None, None, False)
+    assert check(every_rig, "other") == (False, "FEATURE_UNKNOWN", None, None, False)
+
+
+def test_a_camera_that_no_agent_knows_is_answered_as_any_such(every_rig: Any) -> None:
+    every_rig.execute(DECISION, ["one", "*", True, "LICENSED", 1, 1])
+    every_rig.execute(DECISION, ["old", "*", False, "CAMERA_UNKNOWN", 2, 1])
+    every_rig.execute(DECISION, ["old", "c", False, "PACK_REQUIRED", 9, -1])
+    assert check(every_rig, "other") == (True, "LICENSED", "one", "base", False)
+    assert check(every_rig, "c") == (False, "PACK_REQUIRED", "old", "base", True), "one that is known has its own"
     assert check(every_rig, "other", "outputs.fax") == (False, "FEATURE_UNKNOWN", None, None, False)
 
 

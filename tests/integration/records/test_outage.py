@@ -25,7 +25,7 @@ from tapi_agent.services.records import DecisionRecorder
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.clock import FakeClock
-from tapi_agent.testing.entitlements import FakeLicenses
+from tapi_agent.testing.entitlements import FakeLicenses, FakeQuotas, FakeWords
 from tapi_agent.testing.licenses import MemoryMark
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Site:
             entitlements=Entitlements(
                 catalog=catalog,
                 licensing=self.book,
+                words=FakeWords(),
+                quotas=FakeQuotas(),
                 clock=clock,
                 monotonic=machine.monotonic,
                 tiers=dict.fromkeys(LicenseMode, Tier.PROFESSIONAL),
@@ -105,7 +107,7 @@ async def test_what_changed_while_postgresql_was_dead_is_recorded_when_it_is_bac
     site = Site(private_postgres, cameras=40)
     async with site.running():
         await until(lambda: site.connectivity.report()[POSTGRES].up)
-        await until(lambda: count(private_postgres, "true") == 41 * site.features)
+        await until(lambda: count(private_postgres, "true") == 42 * site.features)
         private_postgres.kill()
         site.book.hears("camera 7", denied=Reason.REVOKED)
         site.recorder.wake()
@@ -124,4 +126,4 @@ async def test_a_database_that_is_there_later_than_the_agent_is_filled(private_p
         await until(lambda: site.connectivity.report()[POSTGRES].up is False)
         await asyncio.to_thread(private_postgres.start)
         await until(lambda: site.connectivity.report()[POSTGRES].up)
-        await until(lambda: count(private_postgres, "true") == 4 * site.features)
+        await until(lambda: count(private_postgres, "true") == 5 * site.features)

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from tapi_agent.adapters.postgres.devices import PostgresDevices
 from tapi_agent.adapters.postgres.entitlements import PostgresDecisions
 from tapi_agent.adapters.postgres.pool import Database
-from tapi_agent.domain.decision import Decision, DecisionReason, Freshness
+from tapi_agent.domain.decision import Decision, DecisionReason
 from tapi_agent.domain.errors import RejectedError, UnavailableError
 from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import LicenseState, Reason, Subject
@@ -37,8 +37,6 @@ def decisions(count: int, *, allowed: bool = True) -> Sequence[Decision]:
             reason=DecisionReason.LICENSED if allowed else DecisionReason.EXPIRED,
             state=LicenseState.VALID,
             license_reason=Reason.OK,
-            generation=1,
-            freshness=Freshness(),
         )
         for number in range(count)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -209,12 +209,26 @@ def test_heartbeat(service: Service) -> None:
         pytest.param("cv_models.car", True, id="part-of-every-license"),
         pytest.param("analytics.queue_counter", True, id="in-an-enabled-pack-named-by-title"),
         pytest.param("outputs.sms", False, id="in-a-pack-not-enabled"),
-        pytest.param("no.such_feature", False, id="unknown"),
+        pytest.param("storage.retention_36m", False, id="in-a-pack-of-a-plugin"),
     ],
 )
 def test_entitlement_by_packs(service: Service, *, feature: str, is_enabled: bool) -> None:
     service.admin.packs(service.tenant, enable=["Advanced Analytics"])
     assert check(service, feature) == {"is_enabled": is_enabled, "quota_remaining": -1, "valid_until": FAR}
+
+
+@pytest.mark.parametrize(
+    ("sold", "left"),
+    [
+        pytest.param({}, (50_000, 250_000), id="base"),
+        pytest.param({"mode": "trial"}, (50_000, 50_000), id="trial"),
+        pytest.param({"packs": ["Intelligence"]}, (50_000, 1_500_000), id="five seats of intelligence"),
+    ],
+)
+def test_what_a_month_includes(service: Service, sold: dict[str, Any], left: tuple[int, int]) -> None:
+    service.admin.subscribe(service.tenant, **sold)
+    found = [check(service, one)["quota_remaining"] for one in ("outputs.api", "llm.automated_reports")]
+    assert tuple(found) == left
 
 
 def test_entitlement_by_overrule_and_not_without_a_license(service: Service) -> None:
@@ -226,6 +240,26 @@ def test_entitlement_by_overrule_and_not_without_a_license(service: Service) -> 
     assert [check(service, one)["is_enabled"] for one in ("outputs.sms", "cv_models.car")] == [False, True]
     service.admin.suspend(service.tenant)
     assert not check(service, "cv_models.car")["is_enabled"]
+
+
+def test_a_feature_that_no_product_has_is_404_until_it_is_sold_alone(service: Service) -> None:
+    document = {"tenant_id": service.tenant, "feature_category": "no", "feature_name": "such_feature"}
+    reply = service.call("POST", "/api/v1/entitlements/check", document)
+    assert (reply.status, reply.body) == (404, b"no product has the feature 'no.such_feature'")
+    service.admin.feature(service.tenant, "no.such_feature", is_enabled=True)
+    assert check(service, "no.such_feature")["is_enabled"] is True
+
+
+def test_a_feature_that_one_camera_holds_is_enabled_for_the_tenant_until_its_end(service: Service) -> None:
+    until = "2101-01-01T00:00:00Z"
+    service.admin.subscribe(service.tenant, camera_id="cam-1", packs=["retail"], valid_until=until)
+    assert check(service, "cv_models.trolley") == {"is_enabled": True, "quota_remaining": -1, "valid_until": until}
+    service.admin.subscribe(service.tenant, camera_id="cam-2", packs=["Airports"], valid_until=None)
+    assert check(service, "cv_models.trolley")["valid_until"] is None
+    service.admin.suspend(service.tenant, camera_id="cam-2")
+    assert check(service, "cv_models.trolley")["valid_until"] == until
+    service.admin.revoke(service.tenant, camera_id="cam-1")
+    assert check(service, "cv_models.trolley") == {"is_enabled": False, "quota_remaining": -1, "valid_until": FAR}
 
 
 def test_license_report(service: Service) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tapi_agent.domain import entitlement
 from tapi_agent.domain.catalog import Catalog, Declaration
-from tapi_agent.domain.decision import DecisionReason
-from tapi_agent.domain.entitlement import decide
+from tapi_agent.domain.decision import Decision, DecisionReason
 from tapi_agent.domain.errors import RejectedError
 from tapi_agent.domain.evaluation import evaluate
 from tapi_agent.domain.features import Feature, GrowthPack, OnExpired, Scope, Tier
@@ -28,7 +28,10 @@ from tapi_agent.domain.license import (
     Subject,
     Transition,
 )
+from tapi_agent.domain.override import Override
 from tapi_agent.plugin import base_catalog
+from tapi_agent.services.entitlements import Entitlements
+from tapi_agent.testing.entitlements import FakeLicenses, FakeQuotas, FakeWords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +47,11 @@ CATALOG = Catalog().extended(
 )
 KEYS = sorted(CATALOG.features)
 NAMES = [*CATALOG.packs, *(pack.title for pack in CATALOG.packs.values()), "Airports", "", "base ", "BASE"]
+
+
+def decide(key: str, catalog: Catalog, who: Holder, words: dict[str, bool] | None = None) -> Decision:
+    return entitlement.decide(key, entitlement.Rulebook(catalog=catalog, overrides=words or {}), who)
+
 
 tiers = st.dictionaries(st.sampled_from(LicenseMode), st.sampled_from(Tier))
 times = st.none() | st.integers(-400, 400).map(lambda days: NOW + timedelta(days=days))
@@ -216,3 +224,57 @@ def test_any_text_may_be_a_pack_name_and_an_unknown_one_grants_nothing(name: str
     assert len(known) + len(unknown) == 1
     assert unknown <= {name}
     assert known <= CATALOG.packs.keys()
+
+
+overrides = st.dictionaries(st.sampled_from(KEYS), st.booleans(), max_size=6)
+
+
+@given(holder=holders(), words=overrides, key=st.sampled_from(KEYS))
+def test_a_word_of_the_service_grants_nothing_that_is_not_sold_to_tenants(
+    holder: Holder, words: dict[str, bool], key: str
+) -> None:
+    told, plain = decide(key, CATALOG, holder, words), decide(key, CATALOG, holder)
+    if key not in words:
+        assert told == plain
+    elif told.allowed and not plain.allowed:
+        assert words[key]
+        assert told.source_pack is not None
+        assert CATALOG.packs[told.source_pack].scope is Scope.TENANT
+        assert holder.standing.state is not LicenseState.EXPIRED
+    elif plain.allowed and not told.allowed:
+        assert not words[key]
+        assert CATALOG.features[key].on_expired is OnExpired.STOP
+
+
+@given(one=holders(), packs=st.frozensets(st.sampled_from(NAMES)), words=overrides, key=st.sampled_from(KEYS))
+def test_one_cameras_paid_pack_never_allows_another(
+    one: Holder, packs: frozenset[str], words: dict[str, bool], key: str
+) -> None:
+    """Two cameras on one tenant without a word of its own: whatever the first is sold, the second's answers stay."""
+    clock = Fixed()
+    answers = []
+    for sold in ((), tuple(packs)):
+        book = FakeLicenses(tenant=SUBJECT, clock=clock)
+        book.hears("paying", mode=one.mode or LicenseMode.BASE, packs=sold)
+        book.hears("other", mode=LicenseMode.BASE)
+        service = Entitlements(
+            catalog=CATALOG,
+            licensing=book,
+            words=FakeWords(words={key: Override(feature=key, enabled=on, asked_at=NOW) for key, on in words.items()}),
+            quotas=FakeQuotas(),
+            clock=clock,
+            monotonic=lambda: 0.0,
+            tiers=dict.fromkeys(LicenseMode, Tier.PROFESSIONAL),
+        )
+        answers.append(service.check(key, CameraId("other")))
+    assert answers[0] == answers[1]
+
+
+SUBJECT = Subject(device_id=DeviceId("box"), tenant_id=TenantId("acme"), camera_id=CameraId(""))
+
+
+class Fixed:
+    """Trusted time that stands still."""
+
+    def now(self) -> datetime:
+        return NOW

@@ -33,6 +33,8 @@ def test_notifier_speaks_the_protocol(listener) -> None:
     assert sock.recv(1000) == b"READY=1\nSTATUS=valid"
     notifier.alive()
     assert sock.recv(1000) == b"WATCHDOG=1"
+    notifier.reloading(12.5)
+    assert sock.recv(1000) == b"RELOADING=1\nMONOTONIC_USEC=12500000"
     notifier.stopping()
     assert sock.recv(1000) == b"STOPPING=1"
 

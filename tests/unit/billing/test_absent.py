@@ -18,6 +18,8 @@ SUBJECT = Subject(device_id=DeviceId("d"), tenant_id=TENANT, camera_id=CameraId(
 CALLS = {
     "health": lambda billing: billing.health(),
     "validate": lambda billing: billing.validate(SUBJECT, PLAIN),
+    "license_report": lambda billing: billing.license_report(TENANT),
+    "feature": lambda billing: billing.feature(TENANT, "outputs.api"),
     "heartbeat": lambda billing: billing.heartbeat(tenant_id=TENANT, cameras=[], tier="basic"),
     "find_batch": lambda billing: billing.find_batch(UUID(int=7)),
     "usage_sums": lambda billing: billing.usage_sums(TENANT, start=NOW, end=NOW),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tapi_agent.adapters.billing import forms, replies
 from tapi_agent.domain.errors import IntegrityError
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
-from tapi_agent.ports.billing import HeartbeatReply, LicenseReply
+from tapi_agent.ports.billing import FeatureReply, HeartbeatReply, LicenseReply
 
 BATCH = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
 EVENT = UUID("01890a5d-ac96-774b-bcce-b302099a8058")
@@ -92,6 +92,55 @@ def test_a_wrong_type_is_named_and_is_no_answer(key: str, value: object) -> None
         replies.license_reply(LICENSE | {key: value})
     assert str(caught.value).isascii()
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        pytest.param({}, None, id="nothing"),
+        pytest.param({"quota_remaining": None}, None, id="null"),
+        pytest.param({"quota_remaining": -1}, Decimal(-1), id="unlimited"),
+        pytest.param({"quota_remaining": 0}, Decimal(0), id="none"),
+        pytest.param({"quota_remaining": Decimal("2.5")}, Decimal("2.5"), id="fraction"),
+        pytest.param({"quota_remaining": 7, "quota_limit": 50, "quota_used": "43"}, Decimal(7), id="older server"),
+        pytest.param({"quota_limit": 50, "quota_used": 43, "colour": "red"}, None, id="not of the contract"),
+    ],
+)
+def test_a_feature_and_what_is_left_of_it(said: dict[str, object], left: Decimal | None) -> None:
+    assert replies.feature_reply({"is_enabled": False} | said) == FeatureReply(is_enabled=False, quota_remaining=left)
+
+
+@pytest.mark.parametrize(
+    ("until", "end"),
+    [
+        pytest.param("2027-01-01T00:00:00.123456789+11:00", datetime(2026, 12, 31, 13, 0, 0, 123_456, UTC), id="date"),
+        pytest.param("0001-01-01T00:00:00Z", None, id="no date in Go"),
+        pytest.param(None, None, id="null"),
+    ],
+)
+def test_a_feature_has_its_end_as_a_license_has(until: str | None, end: datetime | None) -> None:
+    reply = replies.feature_reply({"is_enabled": True, "valid_until": until})
+    assert reply == FeatureReply(is_enabled=True, valid_until=end)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("is_enabled", None),
+        ("is_enabled", 1),
+        ("is_enabled", "true"),
+        ("quota_remaining", -2),
+        ("quota_remaining", Decimal("-0.5")),
+        ("quota_remaining", "7"),
+        ("quota_remaining", True),
+        ("quota_remaining", Decimal("1E+999999")),
+        ("valid_until", "tomorrow"),
+        ("valid_until", 1772366400),
+    ],
+)
+def test_a_feature_of_another_form_is_no_answer(key: str, value: object) -> None:
+    with pytest.raises(IntegrityError, match=key):
+        replies.feature_reply({"is_enabled": True, key: value})
 
 
 @pytest.mark.parametrize(

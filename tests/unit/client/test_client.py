@@ -17,7 +17,7 @@ from uuid import UUID
 import pytest
 
 from tapi_agent.client import AgentClient
-from tapi_agent.domain.errors import InvalidInputError, RejectedError, UnavailableError
+from tapi_agent.domain.errors import InvalidInputError, RejectedError, TapiError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -259,6 +259,18 @@ def test_a_path_that_can_be_no_socket() -> None:
         (lambda c: c.summary("é"), "GET /api/v1/usage/summary?tenant=%C3%A9", b""),
         (lambda c: c.flush(), "POST /api/v1/usage/flush", b""),
         (lambda c: c.plugins(), "GET /api/v1/plugins", b""),
+        (lambda c: c.quota(), "GET /api/v1/quota", b""),
+        (
+            lambda c: c.reserve("llm_tokens", Decimal("1.50"), ttl_s=5, camera_id="gate"),
+            "POST /api/v1/quota/reserve",
+            b'{"meter": "llm_tokens", "amount": "1.50", "ttl_s": 5, "camera_id": "gate"}',
+        ),
+        (
+            lambda c: c.commit("r1", 7, metadata={"n": 2}),
+            "POST /api/v1/quota/commit",
+            b'{"reservation_id": "r1", "actual": "7", "metadata": {"n": 2}}',
+        ),
+        (lambda c: c.release("r1"), "POST /api/v1/quota/release", b'{"reservation_id": "r1"}'),
     ],
 )
 def test_what_each_call_sends(call, request_line: str, body: bytes) -> None:
@@ -266,3 +278,69 @@ def test_what_each_call_sends(call, request_line: str, body: bytes) -> None:
         assert call(client) == {"a": 1}
     assert server.heads[0].startswith(f"{request_line} HTTP/1.1\r\n")
     assert server.bodies == [body]
+
+
+GRANTED = reply({"granted": True, "reservation_id": "r1"})
+
+
+def test_a_reservation_whose_reply_is_lost_is_asked_for_again_under_the_same_key() -> None:
+    with serving(DROP, GRANTED, GRANTED, GRANTED) as server, server.client() as client:
+        assert client.reserve("llm_tokens", 1)["reservation_id"] == "r1"
+        client.reserve("llm_tokens", 1)
+        client.reserve("llm_tokens", 1, idempotency_key="order-7")
+    first, again, another, own = (head.split("Idempotency-Key: ")[1].split()[0] for head in server.heads)
+    assert first == again
+    assert another != first
+    assert own == "order-7"
+
+
+@pytest.mark.parametrize(("actual", "sent"), [(Decimal("7.5"), "7.5"), (0, "0"), (None, "1200")])
+def test_spending_commits_what_is_set_or_else_all_of_it(actual: Decimal | int | None, sent: str) -> None:
+    with serving(GRANTED, reply({})) as server, server.client().spending("llm_tokens", 1200) as spending:
+        spending.actual = actual
+        spending.details["resource_id"] = "m1"
+    assert server.heads[1].startswith("POST /api/v1/quota/commit")
+    assert server.documents()[1] == {"reservation_id": "r1", "actual": sent, "resource_id": "m1"}
+
+
+@pytest.mark.parametrize(
+    ("actual", "answers", "end", "error"),
+    [
+        pytest.param(None, (reply({}),), "release", ZeroDivisionError, id="nothing used"),
+        pytest.param(None, (DROP, DROP), "release", ZeroDivisionError, id="nothing used, unheard"),
+        pytest.param(3, (reply({}),), "commit", ZeroDivisionError, id="used"),
+        pytest.param(3, (DROP, DROP), "commit", UnavailableError, id="used, unheard"),
+    ],
+)
+def test_spending_that_fails_gives_back_what_was_not_used(
+    actual: int | None, answers: tuple[bytes, ...], end: str, error: type[Exception]
+) -> None:
+    def spend(client: AgentClient) -> None:
+        with client.spending("llm_tokens", 1200) as spending:
+            spending.actual = actual
+            raise ZeroDivisionError
+
+    with serving(GRANTED, *answers) as server, pytest.raises(error):
+        spend(server.client())
+    assert server.heads[1].startswith(f"POST /api/v1/quota/{end}")
+
+
+def test_a_commit_that_nobody_hears_is_an_error() -> None:
+    def spend(client: AgentClient) -> None:
+        with client.spending("llm_tokens", 1200):
+            pass
+
+    with serving(GRANTED, DROP, DROP) as server, pytest.raises(UnavailableError):
+        spend(server.client())
+
+
+@pytest.mark.parametrize(("retryable", "error"), [(True, UnavailableError), (False, RejectedError)])
+def test_what_is_denied_is_not_spent(*, retryable: bool, error: type[TapiError]) -> None:
+    def spend(client: AgentClient) -> None:
+        with client.spending("llm_tokens", 1200):
+            pytest.fail("the block ran")
+
+    why = {"reason": "QUOTA_EXCEEDED", "fix": "wait", "retryable": retryable}
+    with serving(reply({"granted": False, **why})) as server, pytest.raises(error, match="llm_tokens") as caught:
+        spend(server.client())
+    assert caught.value.fix == "wait"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tapi_agent.domain import entitlement
 from tapi_agent.domain.catalog import Catalog, Declaration
-from tapi_agent.domain.decision import DecisionReason
-from tapi_agent.domain.entitlement import decide
+from tapi_agent.domain.decision import Answer, Decision, DecisionReason, Freshness
 from tapi_agent.domain.features import Feature, GrowthPack, Tier
 from tapi_agent.domain.holder import Holder, holder_of
 from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
@@ -81,6 +82,12 @@ def holder(
     subject = Subject(device_id=DeviceId("box"), tenant_id=TenantId("acme"), camera_id=CameraId("cam"))
     evidence = Evidence(subject=subject, mode=mode, packs=tuple(packs), verified_at=END)
     return holder_of(evidence, Standing(state=state, reason=reason), catalog=catalog, tiers=TIERS)
+
+
+def decide(key: str, catalog: Catalog, who: Holder, **overrides: bool) -> Decision:
+    """The decision without words of the service on single features, or with them (a dot is written as two lines)."""
+    words = {name.replace("__", "."): word for name, word in overrides.items()}
+    return entitlement.decide(key, entitlement.Rulebook(catalog=catalog, overrides=words), who)
 
 
 def permission(state: LicenseState, mode: LicenseMode) -> DecisionReason:
@@ -210,17 +217,19 @@ def test_a_feature_in_no_pack_is_nobodys() -> None:
 def test_a_permission_in_grace_warns_of_what_comes(catalog: Catalog) -> None:
     following = Transition(at=END, to=LicenseState.EXPIRED, reason=Reason.LICENSE_EXPIRED)
     standing = Standing(state=LicenseState.GRACE, reason=Reason.LICENSE_LAPSED, next_transition=following)
-    decision = decide(
-        "outputs.api", catalog, Holder(standing=standing, mode=LicenseMode.BASE, packs=frozenset({"base"}))
-    )
-    assert decision.warning == (
-        "the license is in grace (LICENSE_LAPSED), expired from 2026-03-01T00:00:00Z unless it is renewed"
-    )
+    who = Holder(standing=standing, mode=LicenseMode.BASE, packs=frozenset({"base"}))
+    decision = decide("outputs.api", catalog, who)
+    assert decision.warning == "the license is in grace (LICENSE_LAPSED): renew it", "shared: it names no time"
+    answer = Answer(decision=decision, freshness=Freshness(), following=following, generation=1)
+    assert answer.warning == f"{decision.warning}, or it is expired from 2026-03-01T00:00:00Z"
+    assert replace(answer, following=None).warning == decision.warning
+    kept = replace(answer, decision=replace(decision, reason=R.KEPT))
+    assert kept.warning == decision.warning, "what follows does not end what is kept"
 
 
 def test_without_a_next_transition_the_warning_names_no_date(catalog: Catalog) -> None:
     decision = decide("outputs.api", catalog, holder(catalog, LicenseState.GRACE, Reason.PAST_DUE))
-    assert decision.warning == "the license is in grace (PAST_DUE) unless it is renewed"
+    assert decision.warning == "the license is in grace (PAST_DUE): renew it"
 
 
 @pytest.mark.parametrize("state", [LicenseState.VALID, LicenseState.OFFLINE])

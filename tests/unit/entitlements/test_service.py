@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tapi_agent.domain.catalog import Declaration
 from tapi_agent.domain.decision import DecisionReason as R
+from tapi_agent.domain.decision import QuotaFigures
 from tapi_agent.domain.evaluation import evaluate
-from tapi_agent.domain.features import Tier
+from tapi_agent.domain.features import Feature, GrowthPack, Tier
 from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
 from tapi_agent.domain.license import (
     Contact,
@@ -23,9 +26,12 @@ from tapi_agent.domain.license import (
     Standing,
     Subject,
 )
+from tapi_agent.domain.override import Override
+from tapi_agent.domain.quota import Period
 from tapi_agent.ports.entitlements import HeldLicense, Licenses
 from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.licensing import LicenseView, Licensing
+from tapi_agent.testing.entitlements import FakeQuotas, FakeWords
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
 START = datetime(2026, 1, 10, 12, tzinfo=UTC)
 TIERS = {**dict.fromkeys(LicenseMode, Tier.PROFESSIONAL), LicenseMode.UNLICENSED: Tier.BASIC}
 ONE, TWO, THREE = CameraId("cam-1"), CameraId("cam-2"), CameraId("cam-3")
+GLANCE = timedelta(milliseconds=50)
 HEATMAP, NEAR_MISS, REPORTS = "analytics.heatmap", "analytics.near_miss", "llm.automated_reports"
 
 
@@ -117,8 +124,26 @@ def book(machine: Machine) -> Book:
 
 
 @pytest.fixture
-def entitlements(catalog: Catalog, book: Book, machine: Machine) -> Entitlements:
-    return Entitlements(catalog=catalog, licensing=book, clock=machine, monotonic=machine.monotonic, tiers=TIERS)
+def words() -> FakeWords:
+    return FakeWords()
+
+
+@pytest.fixture
+def quotas() -> FakeQuotas:
+    return FakeQuotas()
+
+
+@pytest.fixture
+def entitlements(catalog: Catalog, book: Book, machine: Machine, words: FakeWords, quotas: FakeQuotas) -> Entitlements:
+    return Entitlements(
+        catalog=catalog,
+        licensing=book,
+        words=words,
+        quotas=quotas,
+        clock=machine,
+        monotonic=machine.monotonic,
+        tiers=TIERS,
+    )
 
 
 def test_the_licensing_service_is_what_the_port_asks_for() -> None:
@@ -131,7 +156,7 @@ def test_the_licensing_service_is_what_the_port_asks_for() -> None:
 
 
 def test_before_any_word_everything_is_denied_but_the_privacy_mask(entitlements: Entitlements) -> None:
-    decisions = entitlements.table()
+    decisions = [answer.decision for answer in entitlements.table()]
     assert {decision.feature for decision in decisions if decision.allowed} == {"analytics.privacy_mask"}
     assert {decision.license_reason for decision in decisions} == {Reason.NO_LICENSE}
 
@@ -209,15 +234,15 @@ def test_a_camera_too_many_takes_nothing_from_the_tenant(entitlements: Entitleme
     assert entitlements.check(HEATMAP).reason is R.LICENSED
     book.hears(word(ONE, denied=Reason.CAMERA_LIMIT))
     nobody_left = entitlements.check(HEATMAP)
-    assert (nobody_left.reason, nobody_left.license_reason, nobody_left.generation) == (R.EXPIRED, Reason.NO_LICENSE, 2)
+    assert (nobody_left.reason, nobody_left.license_reason) == (R.EXPIRED, Reason.NO_LICENSE)
 
 
 def test_a_new_word_changes_the_answer_at_once(entitlements: Entitlements, book: Book) -> None:
     book.hears(word(ONE))
-    first = entitlements.check(HEATMAP, ONE)
+    first = entitlements.answer(HEATMAP, ONE)
     book.hears(word(ONE, denied=Reason.REVOKED))
-    second = entitlements.check(HEATMAP, ONE)
-    assert (first.allowed, second.allowed) == (True, False)
+    second = entitlements.answer(HEATMAP, ONE)
+    assert (first.decision.allowed, second.decision.allowed) == (True, False)
     assert (first.generation, second.generation) == (1, 2)
     assert entitlements.generation == 2
 
@@ -308,8 +333,9 @@ def test_a_thousand_checks_read_the_trusted_clock_once(
 
 def test_cameras_with_equal_evidence_share_their_decisions(entitlements: Entitlements, book: Book) -> None:
     book.hears(word(ONE, "intelligence"), word(TWO, "Intelligence"), word(THREE))
-    assert entitlements.check(HEATMAP, ONE) is entitlements.check(HEATMAP, TWO)
-    assert entitlements.check(HEATMAP, ONE) is not entitlements.check(HEATMAP, THREE)
+    assert entitlements.check(REPORTS, ONE) is entitlements.check(REPORTS, TWO)
+    assert entitlements.check(REPORTS, ONE) is not entitlements.check(REPORTS, THREE)
+    assert entitlements.check(HEATMAP, ONE) is entitlements.check(HEATMAP, THREE), "no pack of theirs has to do with it"
 
 
 def test_questions_that_callers_make_up_leave_no_trace(entitlements: Entitlements, book: Book) -> None:
@@ -318,18 +344,18 @@ def test_questions_that_callers_make_up_leave_no_trace(entitlements: Entitlement
         assert entitlements.check(f"made.up_{number}", ONE).reason is R.FEATURE_UNKNOWN
         assert entitlements.check(HEATMAP, CameraId(f"made-up-{number}")).allowed
     table = entitlements._table
-    assert set(table.rows) == {ONE}
+    assert set(table.places) == {ONE}
     assert {key for row in table.classes.values() for key in row} == {HEATMAP}
 
 
 def test_the_freshness_of_the_evidence_is_told(entitlements: Entitlements, book: Book, machine: Machine) -> None:
     book.hears(word(ONE))
-    fresh = entitlements.check(HEATMAP, ONE).freshness
+    fresh = entitlements.answer(HEATMAP, ONE).freshness
     assert (fresh.verified_at, fresh.tier, fresh.stale) == (START, "file", False)
     machine.passes(timedelta(hours=2))
     book.contact = Contact(attempted=True, lost=True)
     book.settle()
-    assert entitlements.check(HEATMAP, ONE).freshness.stale
+    assert entitlements.answer(HEATMAP, ONE).freshness.stale
 
 
 def test_a_bypassed_check_covers_the_tenant_and_unknown_cameras(
@@ -337,15 +363,15 @@ def test_a_bypassed_check_covers_the_tenant_and_unknown_cameras(
 ) -> None:
     standing = Standing(state=LicenseState.VALID, reason=Reason.OK, flags=frozenset({Flag.BYPASSED}))
     monkeypatch.setattr(book, "derive", lambda _: View(evidence=None, standing=standing, tier=None))
-    assert all(decision.allowed for decision in entitlements.table())
-    assert all(decision.allowed for decision in entitlements.table(CameraId("any")))
+    assert all(answer.decision.allowed for answer in entitlements.table())
+    assert all(answer.decision.allowed for answer in entitlements.table(CameraId("any")))
 
 
 def test_a_table_has_every_feature_of_the_catalog_once(
     entitlements: Entitlements, book: Book, catalog: Catalog
 ) -> None:
     book.hears(word(ONE))
-    assert [decision.feature for decision in entitlements.table(ONE)] == list(catalog.features)
+    assert [answer.decision.feature for answer in entitlements.table(ONE)] == list(catalog.features)
 
 
 def test_unknown_packs_are_reported(entitlements: Entitlements, book: Book) -> None:
@@ -362,7 +388,7 @@ def test_what_somebody_holds_decides_as_a_check_would(
         machine.passes(after)
         for camera in (TENANT, ONE, TWO, CameraId("never-seen")):
             holder = entitlements.holder(camera)
-            assert entitlements.decisions(holder) == entitlements.table(camera)
+            assert entitlements.decisions(holder) == [answer.decision for answer in entitlements.table(camera)]
             assert len(entitlements.decisions(holder)) == len(catalog.features)
 
 
@@ -371,3 +397,91 @@ def test_what_somebody_holds_is_told_with_its_end(entitlements: Entitlements, bo
     assert entitlements.holder(ONE).until == START + timedelta(hours=1)
     machine.passes(timedelta(hours=2))
     assert entitlements.holder(ONE).until > machine.now_is
+
+
+def override(feature: str, *, enabled: bool, until: datetime | None = None) -> Override:
+    return Override(feature=feature, enabled=enabled, asked_at=START, valid_until=until)
+
+
+def test_a_word_on_a_feature_counts_once_the_rules_are_read_again(
+    entitlements: Entitlements, book: Book, words: FakeWords
+) -> None:
+    book.hears(word(ONE))
+    assert entitlements.check(HEATMAP, ONE).allowed
+    before = entitlements.generation
+    words.words[HEATMAP] = override(HEATMAP, enabled=False)
+    entitlements.start_over()
+    assert entitlements.check(HEATMAP, ONE).reason is R.NOT_ENTITLED
+    assert entitlements.generation == before + 1
+
+
+def test_a_grant_ends_when_it_says_so(
+    entitlements: Entitlements, book: Book, words: FakeWords, machine: Machine
+) -> None:
+    book.hears(word(ONE))
+    words.words[REPORTS] = override(REPORTS, enabled=True, until=START + timedelta(minutes=10))
+    words.words[HEATMAP] = override(HEATMAP, enabled=False, until=START + timedelta(minutes=10))
+    entitlements.start_over()
+    assert entitlements.check(REPORTS, ONE).allowed
+    machine.passes(timedelta(minutes=10))
+    assert entitlements.check(REPORTS, ONE).reason is R.PACK_REQUIRED
+    assert not entitlements.check(HEATMAP, ONE).allowed, "a denial is in force until another word comes"
+
+
+def test_the_service_is_asked_about_what_somebody_asks_about(
+    entitlements: Entitlements, book: Book, words: FakeWords
+) -> None:
+    book.hears(word(ONE))
+    entitlements.check(HEATMAP, ONE)
+    entitlements.check("made.up", ONE)
+    assert words.asked == {HEATMAP}
+    entitlements.decisions(entitlements.holder(ONE))
+    assert words.asked == {HEATMAP}, "what is written down for reports is nobody's question"
+
+
+def test_a_quota_is_looked_at_with_every_glance(
+    entitlements: Entitlements, book: Book, quotas: FakeQuotas, machine: Machine
+) -> None:
+    book.hears(word(ONE, "intelligence"))
+    assert entitlements.check(REPORTS, ONE).quota is None
+    some = QuotaFigures(
+        limit=Decimal(10), used=Decimal(9), remaining=Decimal(1), resets_at=START, soft=False, period=Period.MONTH
+    )
+    quotas.standing["llm_tokens"] = some
+    assert entitlements.check(REPORTS, ONE).quota is None, "figures are 50 ms old at most"
+    machine.passes(GLANCE)
+    assert entitlements.check(REPORTS, ONE).quota is some
+    assert entitlements.check(REPORTS, ONE) is entitlements.check(REPORTS, ONE)
+    quotas.standing["llm_tokens"] = replace(some, used=Decimal(10), remaining=Decimal(0))
+    machine.passes(GLANCE)
+    assert entitlements.check(REPORTS, ONE).reason is R.QUOTA_EXCEEDED
+    assert entitlements.spent() == {"llm_tokens"}
+    quotas.standing["llm_tokens"] = replace(quotas.standing["llm_tokens"], soft=True)
+    machine.passes(GLANCE)
+    assert entitlements.check(REPORTS, ONE).allowed
+    assert entitlements.spent() == frozenset()
+
+
+def test_a_plugin_that_came_later_is_part_of_every_answer(
+    entitlements: Entitlements, book: Book, catalog: Catalog
+) -> None:
+    book.hears(word(ONE, "Warehouse"))
+    assert entitlements.check("cv_models.forklift", ONE).reason is R.FEATURE_UNKNOWN
+    assert entitlements.unknown_packs() == {"Warehouse"}
+    forklift = Feature(key="cv_models.forklift")
+    pack = GrowthPack(slug="warehouse", title="Warehouse", features=frozenset({forklift.key}))
+    entitlements.adopt(catalog.extended(Declaration(source="more", features=(forklift,), packs=(pack,))))
+    assert entitlements.check("cv_models.forklift", ONE).source_pack == "warehouse"
+    assert entitlements.unknown_packs() == frozenset()
+
+
+def test_cameras_that_hold_the_same_share_their_decisions_whenever_they_were_heard(
+    entitlements: Entitlements, book: Book, machine: Machine
+) -> None:
+    book.hears(word(ONE))
+    machine.passes(timedelta(seconds=5))
+    book.hears(word(TWO, verified_at=machine.now_is), word(THREE, "advanced_analytics"))
+    assert entitlements.check(HEATMAP, ONE) is entitlements.check(HEATMAP, TWO)
+    assert entitlements.check(NEAR_MISS, THREE) is not entitlements.check(NEAR_MISS, ONE)
+    one, two = (entitlements.answer(HEATMAP, camera) for camera in (ONE, TWO))
+    assert (two.freshness.verified_at, two.following) != (one.freshness.verified_at, one.following)

@@ -14,7 +14,7 @@ from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.records import DecisionRecorder
 from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.clock import FakeClock
-from tapi_agent.testing.entitlements import FakeLicenses
+from tapi_agent.testing.entitlements import FakeLicenses, FakeQuotas, FakeWords
 from tapi_agent.testing.records import MemoryDecisions
 
 START = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -79,6 +79,8 @@ def recorder(
     entitlements = Entitlements(
         catalog=catalog,
         licensing=book,
+        words=FakeWords(),
+        quotas=FakeQuotas(),
         clock=clock,
         monotonic=clock.machine.monotonic,
         tiers=dict.fromkeys(LicenseMode, Tier.PROFESSIONAL),

@@ -75,4 +75,4 @@ def test_prices_are_those_of_the_price_list() -> None:
         "intelligence": 400,
     }
     assert prices["packs"]["intelligence"]["price_per_further_seat"] == 120
-    assert prices["overage"]["api_calls"] == {"price": Decimal("0.05"), "per": 1000}
+    assert prices["overage"]["api_call"] == {"price": Decimal("0.05"), "per": 1000}

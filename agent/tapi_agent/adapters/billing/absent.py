@@ -33,6 +33,10 @@ class AbsentBilling:
         """No answer."""
         self._missing()
 
+    async def feature(self, _tenant_id: TenantId, _feature: str) -> NoReturn:
+        """No answer."""
+        self._missing()
+
     async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> NoReturn:
         """No answer."""
         self._missing(tenant_id, cameras, tier)

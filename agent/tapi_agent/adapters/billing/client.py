@@ -32,7 +32,14 @@ if TYPE_CHECKING:
     from tapi_agent.domain.delivery import WireBatch
     from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
     from tapi_agent.domain.license import Subject
-    from tapi_agent.ports.billing import BatchRecord, HeartbeatReply, LicenseReply, LicenseReport, Question
+    from tapi_agent.ports.billing import (
+        BatchRecord,
+        FeatureReply,
+        HeartbeatReply,
+        LicenseReply,
+        LicenseReport,
+        Question,
+    )
 
 DialectChoice = Literal["auto", "extended", "classic"]
 
@@ -111,6 +118,12 @@ class HttpBilling:
         """GET /billing/license/{tenant}."""
         reply = await self._find(f"/billing/license/{quote(tenant_id, safe='')}")
         return None if reply is None else await report.license_report(reply, cleaned=self._hiding_key)
+
+    async def feature(self, tenant_id: TenantId, feature: str) -> FeatureReply:
+        """POST /entitlements/check."""
+        category, _, name = feature.partition(".")
+        question = {"tenant_id": tenant_id, "feature_category": category, "feature_name": name}
+        return replies.feature_reply(await self._ask("/entitlements/check", question))
 
     async def heartbeat(self, *, tenant_id: TenantId, cameras: Sequence[CameraId], tier: str) -> HeartbeatReply:
         """POST /heartbeat."""

@@ -113,6 +113,14 @@ def amount(value: object) -> Decimal:
     raise ValueError("a number below 10^30")
 
 
+def remaining(value: object) -> Decimal:
+    """What is left of something; -1 is without end."""
+    left = amount(value)
+    if left >= 0 or left == -1:
+        return left
+    raise ValueError("-1 or a number from 0")
+
+
 def text(value: object) -> str:
     """Text that every store can keep: no NUL, no lone surrogate (``encode`` refuses it)."""
     if isinstance(value, str) and len(value) <= _LONGEST_TEXT and "\0" not in value and value.encode():

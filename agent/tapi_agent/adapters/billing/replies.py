@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tapi_agent.adapters.billing import forms
 from tapi_agent.adapters.billing.forms import optional, required
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
-from tapi_agent.ports.billing import BatchRecord, HeartbeatReply, LicenseReply
+from tapi_agent.ports.billing import BatchRecord, FeatureReply, HeartbeatReply, LicenseReply
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -33,6 +33,15 @@ def license_reply(reply: Document) -> LicenseReply:
         sequence=optional(reply, "sequence", forms.count),
         server_time=optional(reply, "server_time", forms.moment),
         lease=optional(reply, "lease", forms.lease) or "",
+    )
+
+
+def feature_reply(reply: Document) -> FeatureReply:
+    """POST /entitlements/check."""
+    return FeatureReply(
+        is_enabled=required(reply, "is_enabled", forms.flag),
+        quota_remaining=optional(reply, "quota_remaining", forms.remaining),
+        valid_until=optional(reply, "valid_until", forms.moment),
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
     from tapi_agent.adapters.postgres.pool import Database
-    from tapi_agent.domain.decision import Decision
+    from tapi_agent.domain.decision import Decision, QuotaFigures
     from tapi_agent.domain.ids import CameraId, DeviceId, TenantId
 
 _SQL: Final = load_queries("entitlements")
@@ -76,6 +76,19 @@ def _feature(decision: Decision) -> dict[str, object]:
         "license_reason": decision.license_reason,
         "source_pack": decision.source_pack,
         "would_allow": decision.packs,
+        **_quota(decision.quota),
+    }
+
+
+def _quota(quota: QuotaFigures | None) -> dict[str, object]:
+    """As texts, which PostgreSQL reads exactly."""
+    if quota is None:
+        return {}
+    return {
+        "quota_limit": str(quota.limit),
+        "quota_used": str(quota.used),
+        "quota_period": quota.period,
+        "quota_resets_at": quota.resets_at,
     }
 
 

@@ -60,6 +60,7 @@ class SqliteSpool:
         self._commit_is_due = False
         self._raised = EPOCH
         self._filled = asyncio.Event()
+        self._listeners: list[Callable[[Sequence[UsageEvent]], None]] = []
 
     @property
     def stream(self) -> StreamId | None:
@@ -122,6 +123,10 @@ class SqliteSpool:
             self._writer.submit(self._commit, loop)
         return await waiting
 
+    def on_kept(self, listener: Callable[[Sequence[UsageEvent]], None]) -> None:
+        """Tell ``listener`` of all events from now on, in the event loop, as soon as they are on disk."""
+        self._listeners.append(listener)
+
     async def head(self, limit: int) -> Sequence[SpooledEvent]:
         """The oldest events."""
         return await self._read(lambda file: file.head(limit))
@@ -171,6 +176,14 @@ class SqliteSpool:
                 outcome = seqs.stop
                 _tell(append.done, seqs)
         self._look()
+        if not isinstance(outcome, Exception):
+            self._announce(group)
+
+    def _announce(self, group: Sequence[_Append]) -> None:
+        """Callers have been told, but go on only after this turn of the loop: listeners come first."""
+        for append in group:
+            for listener in self._listeners if append.events else ():
+                _hand_over(append.events, listener)
 
     async def _write(self, work: Callable[[SpoolFile], T]) -> T:
         try:
@@ -212,6 +225,13 @@ def _append(file: SpoolFile, group: Sequence[_Append]) -> int:
         newest_ms=max((trusted_ms(event.event_id) for event in events), default=0),
     )
     return file.last_seq - len(events) + 1
+
+
+def _hand_over(events: Sequence[UsageEvent], listener: Callable[[Sequence[UsageEvent]], None]) -> None:
+    try:
+        listener(events)
+    except Exception:
+        log.exception("spool.listener_failed")  # the others must hear of the events all the same
 
 
 def _tell(caller: asyncio.Future[Sequence[int]], answer: Sequence[int] | Exception) -> None:

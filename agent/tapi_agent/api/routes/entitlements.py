@@ -42,13 +42,13 @@ class Batch(Body):
 async def entitlements(request: Request, camera: str | None = None) -> Reply:
     """Every known feature's decision for a camera, or the tenant without one."""
     context = context_of(request)
-    decisions = context.entitlements.table(CameraId(camera) if camera else None)
+    answers = context.entitlements.table(CameraId(camera) if camera else None)
     now = context.clock.now()
     return Reply(
         {
             "camera_id": camera or None,
             "generation": context.entitlements.generation,
-            "features": [decision_document(decision, now) for decision in decisions],
+            "features": [decision_document(answer, now) for answer in answers],
         }
     )
 
@@ -76,6 +76,6 @@ def _decide_item(context: Context, index: int, item: object) -> dict[str, Any]:
 
 def _decide(context: Context, question: Check) -> dict[str, Any]:
     camera = CameraId(question.camera_id) if question.camera_id else None
-    decision = context.entitlements.check(question.feature, camera)
-    document = decision_document(decision, context.clock.now()) | {"decision_id": str(uuid4())}
+    answer = context.entitlements.answer(question.feature, camera)
+    document = decision_document(answer, context.clock.now()) | {"decision_id": str(uuid4())}
     return document if question.id is None else document | {"id": question.id}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tapi_agent.domain.batch import LeasedBatch
+    from tapi_agent.domain.delivery import WireBatch
     from tapi_agent.domain.ids import DeviceId
     from tapi_agent.domain.settlement import Pause, Settlement
     from tapi_agent.ports.billing import BillingService
@@ -86,6 +87,14 @@ class Delivery:
     def paused(self) -> Pause | None:
         """Why nothing is sent, apart from single tries; ``None`` when nothing is wrong."""
         return self._sink.pause
+
+    def on_delivered(self, listener: Callable[[WireBatch], None]) -> None:
+        """Tell ``listener`` of every settled batch of which the service has taken something."""
+        self._settler.on_delivered(listener)
+
+    def on_drained(self, listener: Callable[[], None]) -> None:
+        """Tell ``listener`` whenever the database has more events."""
+        self._drainer.on_drained(listener)
 
     def wake(self) -> None:
         """A dependency is back: drain and send now."""

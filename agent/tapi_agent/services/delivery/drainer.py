@@ -10,6 +10,8 @@ import structlog
 from tapi_agent import telemetry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tapi_agent.ports.usage import Ledger, Spool
 
 log = structlog.get_logger(__name__)
@@ -24,6 +26,11 @@ class Drainer:
         self._spool = spool
         self._ledger = ledger
         self._lock = asyncio.Lock()
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_drained(self, listener: Callable[[], None]) -> None:
+        """Tell ``listener`` whenever the database has more events. It may neither wait nor raise."""
+        self._listeners.append(listener)
 
     async def drain(self) -> int:
         """Until the spool is empty; returns how many events left it. Raises ``UnavailableError`` of either store."""
@@ -33,6 +40,8 @@ class Drainer:
                 kept = await self._ledger.keep(events)
                 await self._spool.discard(events[-1].seq, stream=events[-1].stream)
                 drained += len(events)
+                for listener in self._listeners:
+                    listener()
                 if lost := kept.conflicts + kept.dead:
                     telemetry.USAGE_DEAD_LETTERS.inc(lost)
                     log.error("usage.dead_letters", conflicts=kept.conflicts, unstorable=kept.dead)

@@ -13,7 +13,7 @@ import structlog
 from tapi_agent.domain.ambiguity import Storage, weigh
 from tapi_agent.domain.answers import Outcome, Result
 from tapi_agent.domain.batch import Dialect
-from tapi_agent.domain.delivery import settled_by
+from tapi_agent.domain.delivery import WireBatch, settled_by
 from tapi_agent.domain.errors import IntegrityError, RejectedError, UnavailableError
 from tapi_agent.domain.settlement import Settled
 
@@ -89,6 +89,8 @@ class Inquiry:
     async def _settle(self, doubt: Doubt, settled: Settled) -> None:
         log.info("usage.doubt_settled", batch=str(doubt.batch_id), synced=len(settled.synced))
         await self._stores.batches.settle(doubt.batch_id, settled, delay=self._sink.wait(doubt.attempts))
+        if settled.synced:
+            self._settler.announce(WireBatch(batch_id=doubt.batch_id, body=doubt.body, dialect=doubt.dialect))
         if doubt.root_id != doubt.batch_id:
             await self._settler.judge(doubt.root_id)
 

@@ -8,6 +8,7 @@ import structlog
 
 from tapi_agent import telemetry
 from tapi_agent.domain.bisection import Verdict, judge
+from tapi_agent.domain.delivery import WireBatch
 from tapi_agent.domain.settlement import (
     Ambiguous,
     Halve,
@@ -23,6 +24,8 @@ from tapi_agent.domain.settlement import (
 from tapi_agent.services.delivery.sink import heed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tapi_agent.domain.batch import LeasedBatch
     from tapi_agent.domain.bisection import RootTally
     from tapi_agent.domain.ids import BatchId
@@ -40,6 +43,16 @@ class Settler:
         self._stores = stores
         self._terms = terms
         self._sink = sink
+        self._listeners: list[Callable[[WireBatch], None]] = []
+
+    def on_delivered(self, listener: Callable[[WireBatch], None]) -> None:
+        """Tell ``listener`` of every batch of which the service has taken something. It may neither wait nor raise."""
+        self._listeners.append(listener)
+
+    def announce(self, batch: WireBatch) -> None:
+        """This one is settled, and written down."""
+        for listener in self._listeners:
+            listener(batch)
 
     async def carry_out(self, batch: LeasedBatch, settlement: Settlement, memory: ServiceMemory) -> ServiceMemory:
         """Write down what became of ``batch``; returns what is now known of the service."""
@@ -99,6 +112,7 @@ class Settler:
         _count_dead(len(settled.dead))
         if settled.synced:
             self._sink.delivered()
+            self.announce(WireBatch(batch_id=batch.batch_id, body=batch.body, dialect=batch.dialect))
 
     async def _retry(self, batch: LeasedBatch, retry: Retry) -> None:
         """After a rest of the whole link the batch waits on, so that next time another one goes first."""

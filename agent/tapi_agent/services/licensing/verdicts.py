@@ -12,7 +12,7 @@ from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.domain.evaluation import beyond_limit, evaluate
 from tapi_agent.domain.events import LicenseChanged
 from tapi_agent.domain.evidence import camera_limit
-from tapi_agent.domain.ids import TENANT, keyed_id
+from tapi_agent.domain.ids import STRANGER, TENANT, keyed_id
 from tapi_agent.domain.license import Camera, Flag, LicenseState, Reason, Standing
 from tapi_agent.domain.lifecycle import next_state, trigger_for
 from tapi_agent.services.licensing.values import DeviceLicense, LicenseView
@@ -80,12 +80,13 @@ class Verdicts:
     def check(self, camera_id: CameraId) -> None:
         """Raise ``InvalidInputError`` if this camera cannot be registered."""
         is_one_more = camera_id not in self._tracked
-        if not camera_id or not camera_id.isprintable() or (is_one_more and len(self._tracked) >= MOST_CAMERAS):
+        is_a_name = camera_id.isprintable() and camera_id not in {TENANT, STRANGER}
+        if not is_a_name or (is_one_more and len(self._tracked) >= MOST_CAMERAS):
             raise InvalidInputError(
                 f"camera {camera_id[:32]!r} cannot be registered",
                 code="camera_refused",
                 pointer="#/camera_id",
-                fix=f"a device has at most {MOST_CAMERAS} cameras, with printable names",
+                fix=f"a device has at most {MOST_CAMERAS} cameras, with printable names other than {STRANGER!r}",
             )
 
     def backdate(self, camera_id: CameraId, registered_at: datetime) -> bool:

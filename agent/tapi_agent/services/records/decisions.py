@@ -16,7 +16,7 @@ import structlog
 
 from tapi_agent.domain.errors import TapiError, UnavailableError
 from tapi_agent.domain.holder import NEVER
-from tapi_agent.domain.ids import TENANT
+from tapi_agent.domain.ids import STRANGER, TENANT
 from tapi_agent.services.connectivity import POSTGRES
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class DecisionRecorder:
         self._connectivity = connectivity
         self._clock = clock
         self._written: dict[CameraId, tuple[int, datetime]] = {}
+        self._rules: tuple[int, frozenset[str]] = (-1, frozenset())
         self._until = NEVER
         self._knows_the_table = False
         self._changed = asyncio.Event()
@@ -96,14 +97,14 @@ class DecisionRecorder:
             log.exception("decisions.not_forgotten", error=str(error))
 
     async def _reason_to_look(self) -> None:
-        while not self._changed.is_set() and (now := self._clock.now()) < self._until:
+        while not self._changed.is_set() and (now := self._clock.now()) < self._until and self._rules == self._look():
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(self._until - now, _GLANCE).total_seconds()):
                     await self._changed.wait()
 
     async def _forget_the_gone(self) -> None:
         """Cameras that were removed; after a start, or in a database that came back, whatever is there too much."""
-        known = {TENANT, *self._licenses.cameras()}
+        known = set(self._everyone())
         if not self._knows_the_table:
             self._written.clear()
             self._knows_the_table = True
@@ -120,11 +121,12 @@ class DecisionRecorder:
         """Cameras whose decisions are not as they were written, and until when these hold, by what they hold."""
         found: defaultdict[Holder, dict[CameraId, datetime]] = defaultdict(dict)
         self._until = NEVER
-        for camera_id in (TENANT, *self._licenses.cameras()):
+        self._rules = self._look()
+        for camera_id in self._everyone():
             holder = self._entitlements.holder(camera_id)
             self._until = min(self._until, holder.until)
             timeless = holder.timeless()
-            if self._written.get(camera_id) != (hash(timeless), holder.until):
+            if self._written.get(camera_id) != (self._digest(timeless), holder.until):
                 found[timeless][camera_id] = holder.until
             await asyncio.sleep(0)  # a thousand cameras must not hold up those who ask
         return found
@@ -139,7 +141,19 @@ class DecisionRecorder:
                 raise
             except TapiError as error:  # a bug; tried again unchanged, it would be refused again
                 log.exception("decisions.not_recorded", cameras=len(some), error=str(error))
-            self._written |= {camera_id: (hash(holder), at) for camera_id, at in some.items()}
+            self._written |= {camera_id: (self._digest(holder), at) for camera_id, at in some.items()}
+
+    def _look(self) -> tuple[int, frozenset[str]]:
+        """The rules of this moment: their edition, and the meters whose hard quota is used up."""
+        return self._entitlements.edition, self._entitlements.spent()
+
+    def _everyone(self) -> tuple[CameraId, ...]:
+        """The tenant, every camera, and what is answered about any other."""
+        return (TENANT, STRANGER, *self._licenses.cameras())
+
+    def _digest(self, holder: Holder) -> int:
+        """What decisions are made of: what somebody holds, and the rules of the time of looking."""
+        return hash((holder, self._rules))
 
 
 def _parts(cameras: Mapping[CameraId, datetime], size: int) -> Iterator[dict[CameraId, datetime]]:

@@ -1,7 +1,7 @@
 -- Ambiguous batches: which are to be asked about, what is known of their span of time. Called by usage_doubts.py.
 
 -- name: due
-SELECT batch_id, root_id, dialect, partial, attempts,
+SELECT batch_id, root_id, dialect, body, partial, attempts,
     ARRAY(SELECT event_id FROM usage_events AS event
         WHERE event.batch_id = batch.batch_id AND event.state = 'sealed' ORDER BY seq) AS event_ids
 FROM usage_batches AS batch

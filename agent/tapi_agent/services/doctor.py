@@ -1,0 +1,84 @@
+"""What is wrong with this agent and its plugins, each thing with what to do about it. Asked by ``tapi-agent doctor``.
+
+Owns no state: it asks those who know. What a plugin examines is its own (``doctor_checks``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from tapi_agent.ports.plugins import Health, Plugins
+    from tapi_agent.services.connectivity import Connectivity
+    from tapi_agent.services.timekeeping import Timekeeper
+
+AGENT: Final = "agent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing looked at: whether it is well, in words, and what to do if not. ``source``: agent, or a plugin."""
+
+    source: str
+    name: str
+    healthy: bool
+    detail: str = ""
+    fix: str = ""
+
+
+class Doctor:
+    """``unknown_packs`` are those that no plugin knows; ``problems`` sentences about the settings."""
+
+    def __init__(
+        self,
+        *,
+        plugins: Plugins,
+        connectivity: Connectivity,
+        clock: Timekeeper,
+        unknown_packs: Callable[[], Collection[str]],
+        problems: Sequence[str] = (),
+    ) -> None:
+        self._plugins = plugins
+        self._connectivity = connectivity
+        self._clock = clock
+        self._unknown_packs = unknown_packs
+        self._problems = problems
+
+    async def examine(self) -> Sequence[Finding]:
+        """Everything, the agent's own first. As slow as the slowest plugin; none keeps the others from being heard."""
+        examined = await self._plugins.doctor()
+        own = [*self._dependencies(), self._time(), *self._packs(), *self._settings(), *self._pending()]
+        return own + [_of_plugin(plugin, health) for plugin, checks in examined.items() for health in checks]
+
+    def _dependencies(self) -> Iterator[Finding]:
+        for name, report in self._connectivity.report().items():
+            said = report.detail or ("not tried yet" if report.up is None else "answers")
+            yield Finding(source=AGENT, name=name, healthy=report.up is not False, detail=said, fix=report.fix)
+
+    def _time(self) -> Finding:
+        clock = self._clock.describe()
+        words = ", ".join(sorted(clock.flags)) or ("confirmed" if clock.confirmed else "not confirmed yet")
+        return Finding(source=AGENT, name="clock", healthy=not clock.flags, detail=words, fix=" ".join(clock.fixes))
+
+    def _packs(self) -> Iterator[Finding]:
+        for pack in sorted(self._unknown_packs()):
+            fix = "install the plugin that declares it, then: tapi-agent plugins reload"
+            detail = "it is paid for, and no plugin here knows it: it grants nothing"
+            yield Finding(source=AGENT, name=f"pack {pack}", healthy=False, detail=detail, fix=fix)
+
+    def _settings(self) -> Iterator[Finding]:
+        for problem in self._problems:
+            yield Finding(source=AGENT, name="settings", healthy=False, detail=problem, fix="tapi-agent config check")
+
+    def _pending(self) -> Iterator[Finding]:
+        for report in self._plugins.report():
+            if report.pending:
+                fix = "systemctl restart tapi-agent"
+                yield Finding(source=report.name, name="package", healthy=False, detail=report.pending, fix=fix)
+
+
+def _of_plugin(plugin: str, health: Health) -> Finding:
+    return Finding(source=plugin, name=health.name, healthy=health.healthy, detail=health.detail, fix=health.fix)

@@ -1,0 +1,274 @@
+"""What the agents of a site share about quotas, and a spool, in memory: stand-ins for PostgreSQL and the disk.
+
+``turns`` says for how many turns of the event loop a call waits before and after what it does, so that a test can let
+other tasks in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from tapi_agent.domain.canonical import event_id_of
+from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.ids import EPOCH, StreamId
+from tapi_agent.domain.quota import UNLIMITED
+from tapi_agent.domain.tally import tally
+from tapi_agent.domain.usage import SpooledEvent
+from tapi_agent.ports.quotas import Count, Stake
+from tapi_agent.ports.usage import Kept
+from tapi_agent.testing.licenses import Switch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from tapi_agent.domain.ids import DeviceId, EventId, TenantId
+    from tapi_agent.domain.usage import UsageEvent, UsageTotal
+    from tapi_agent.ports.quotas import LimitRule, QuotaKey
+
+_ZERO: Final = Decimal(0)
+
+
+class Turns(Switch):
+    """Something that can be down, or take its time; ``calls`` counts what it was asked.
+
+    It belongs to a process: once that ``is_killed``, its calls never come back.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns: Callable[[], int] = lambda: 0
+        self.calls = 0
+        self.is_killed = False
+        self._never = asyncio.Event()
+
+    async def wait(self) -> None:
+        """For some turns; then raises ``UnavailableError`` while down."""
+        self.calls += 1
+        await self.pass_turns()
+        self.check()
+
+    async def pass_turns(self) -> None:
+        """For some turns."""
+        for _ in range(self.turns()):
+            await asyncio.sleep(0)
+        if self.is_killed:
+            await self._never.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What the service has said of a quota."""
+
+    remaining: Decimal
+    settled: Decimal
+    said_at: datetime
+
+    @property
+    def limit(self) -> Decimal:
+        """What it comes to."""
+        return Decimal(UNLIMITED) if self.remaining == UNLIMITED else max(self.remaining + self.settled, _ZERO)
+
+
+class QuotaBook(Turns):
+    """The usage of all devices as far as it is drained, and the words and stakes on their quotas.
+
+    While ``loses_answers`` what is asked of it is done, and nobody is told.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: dict[QuotaKey, Word] = {}
+        self.stakes: dict[tuple[QuotaKey, DeviceId], Stake] = {}
+        self.loses_answers = False
+        self._drained: dict[StreamId, int] = {}
+        self._events: dict[EventId, UsageTotal] = {}
+        self._synced: set[EventId] = set()
+
+    async def keep(self, events: Sequence[SpooledEvent]) -> Kept:
+        """Take events over from a spool: ``ports.usage.Ledger.keep``."""
+        await self.wait()
+        new = {event_id_of(event.canonical): event for event in events}
+        self._events = {key: tally([event.canonical])[0] for key, event in new.items()} | self._events
+        self._drained[events[-1].stream] = max(events[-1].seq, self.drained_seq(events[-1].stream))
+        await self.wait()
+        return Kept(new=len(new))
+
+    def sync(self) -> None:
+        """The service has all of it."""
+        self._synced.update(self._events)
+
+    def drained_seq(self, stream: StreamId | None) -> int:
+        """Up to where a stream is in here."""
+        return self._drained.get(stream, 0) if stream else 0
+
+    def used(self, key: QuotaKey) -> Decimal:
+        """All usage of a quota."""
+        return sum((total.quantity + total.local_quantity for _, total in self._of(key)), _ZERO)
+
+    def settled(self, key: QuotaKey) -> Decimal:
+        """What of it the service has."""
+        return sum((total.quantity for event_id, total in self._of(key) if event_id in self._synced), _ZERO)
+
+    def others(self, key: QuotaKey, device_id: DeviceId) -> Stake:
+        """What all devices but this one have at stake."""
+        stakes = [stake for (quota, device), stake in self.stakes.items() if quota == key and device != device_id]
+        return Stake(
+            outstanding=sum((stake.outstanding for stake in stakes), _ZERO),
+            reserved=sum((stake.reserved for stake in stakes), _ZERO),
+        )
+
+    def answer(self) -> None:
+        """Raise ``UnavailableError`` for an answer that is lost."""
+        if self.loses_answers:
+            raise UnavailableError("the answer was lost")
+
+    def _of(self, key: QuotaKey) -> Iterator[tuple[EventId, UsageTotal]]:
+        first, end = key.window.start.date(), key.window.end.date()
+        for event_id, total in self._events.items():
+            if (total.tenant_id, total.meter) == (key.tenant_id, key.meter) and first <= total.day < end:
+                yield event_id, total
+
+
+class FakeQuotaLedger(Turns):
+    """Implements ``ports.quotas.QuotaLedger`` for one device, on the ``book`` of all."""
+
+    def __init__(self, book: QuotaBook, device_id: DeviceId) -> None:
+        super().__init__()
+        self._book = book
+        self._device = device_id
+
+    async def draw(
+        self, rule: LimitRule, stake: Stake, *, needed: Decimal, wanted: Decimal, stream: StreamId | None
+    ) -> Count:
+        """Write down the stake, and draw."""
+        await self._reach()
+        book, key = self._book, rule.key
+        word, others, used = book.words.get(key), book.others(key, self._device), book.used(key)
+        limit = word.limit if word else Decimal(rule.limit)
+        free = limit - used - others.outstanding - stake.outstanding
+        reach = wanted if rule.soft or limit == UNLIMITED else min(free, wanted)
+        taken = max(reach, _ZERO) if reach >= needed else _ZERO
+        book.stakes[key, self._device] = replace(stake, outstanding=stake.outstanding + taken)
+        count = Count(
+            limit=limit,
+            said=word is not None,
+            used=used,
+            outstanding=others.outstanding,
+            reserved=others.reserved,
+            taken=taken,
+            drained_seq=book.drained_seq(stream),
+        )
+        await self._reach()
+        book.answer()
+        return count
+
+    async def stakes(self, tenant_id: TenantId) -> Mapping[QuotaKey, Stake]:
+        """What the device has written down."""
+        await self._reach()
+        known = self._book.stakes.items()
+        return {key: stake for (key, device), stake in known if device == self._device and key.tenant_id == tenant_id}
+
+    async def settled(self, key: QuotaKey) -> Decimal:
+        """What the service can know of."""
+        await self._reach()
+        return self._book.settled(key)
+
+    async def heard(self, rule: LimitRule, *, remaining: Decimal, settled: Decimal, said_at: datetime) -> None:
+        """Its word, unless a newer one is known."""
+        await self._reach()
+        known = self._book.words.get(rule.key)
+        if known is None or known.said_at < said_at:
+            self._book.words[rule.key] = Word(remaining=remaining, settled=settled, said_at=said_at)
+        self._book.answer()
+
+    async def _reach(self) -> None:
+        await self.wait()
+        await self._book.wait()
+
+
+@dataclass(kw_only=True)
+class Disk:
+    """What a spool keeps: the texts that wait, by seq."""
+
+    stream: StreamId = field(default_factory=lambda: StreamId(uuid4()))
+    drained_seq: int = 0
+    last_seq: int = 0
+    waiting: dict[int, str] = field(default_factory=dict)
+
+
+class MemorySpool(Turns):
+    """Implements ``ports.usage.Spool`` for one run of an agent, on a ``disk`` that outlives it."""
+
+    newest = None
+    dedupe_floor = EPOCH
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__()
+        self._disk = disk
+        self._listeners: list[Callable[[Sequence[UsageEvent]], None]] = []
+
+    @property
+    def stream(self) -> StreamId:
+        """The stream its events are in."""
+        return self._disk.stream
+
+    @property
+    def drained_seq(self) -> int:
+        """Every seq up to here has been discarded."""
+        return self._disk.drained_seq
+
+    @property
+    def depth(self) -> int:
+        """How many events wait."""
+        return len(self._disk.waiting)
+
+    async def raise_floor(self, floor: datetime) -> int:
+        """No floor is kept here."""
+        raise NotImplementedError(floor)
+
+    async def append(self, events: Sequence[UsageEvent]) -> Sequence[int]:
+        """Keep the events: in a task of its own, because they are kept although their caller goes away."""
+        return await asyncio.shield(asyncio.ensure_future(self._append(events)))
+
+    def on_kept(self, listener: Callable[[Sequence[UsageEvent]], None]) -> None:
+        """Tell ``listener`` of all events from now on."""
+        self._listeners.append(listener)
+
+    async def _append(self, events: Sequence[UsageEvent]) -> Sequence[int]:
+        await self.wait()
+        seqs = range(self._disk.last_seq + 1, self._disk.last_seq + 1 + len(events))
+        self._disk.waiting |= {seq: event.canonical for seq, event in zip(seqs, events, strict=True)}
+        self._disk.last_seq += len(events)
+        await self.pass_turns()
+        for listener in self._listeners:
+            listener(events)
+        return seqs
+
+    async def head(self, limit: int) -> Sequence[SpooledEvent]:
+        """The oldest events."""
+        await self.wait()
+        oldest = list(self._disk.waiting.items())[:limit]
+        return [SpooledEvent(stream=self.stream, seq=seq, canonical=text) for seq, text in oldest]
+
+    async def discard(self, through: int, *, stream: StreamId) -> None:
+        """Forget those up to ``through``."""
+        await self.wait()
+        if stream == self.stream:
+            self._disk.waiting = {seq: text for seq, text in self._disk.waiting.items() if seq > through}
+            self._disk.drained_seq = max(self._disk.drained_seq, through)
+
+    async def totals(self, *, after: int) -> Sequence[UsageTotal]:
+        """What waits."""
+        await self.wait()
+        found = tally(text for seq, text in self._disk.waiting.items() if seq > after)
+        await self.pass_turns()
+        return found
+
+    async def filled(self) -> None:
+        """Nobody waits for that here."""
+        raise NotImplementedError

@@ -1,0 +1,36 @@
+"""Mining as the agent loads it: what it sells, under which names, and to whom it denies it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tapi_agent.domain.decision import DecisionReason
+
+if TYPE_CHECKING:
+    from tapi_agent.testing.shop import Shop
+
+FEATURES = {
+    "cv_models.light_vehicle",
+    "cv_models.heavy_vehicle",
+    "cv_models.ppe",
+}
+
+
+def test_its_entry_point_brings_the_pack(shop: Shop) -> None:
+    assert (shop.report.distribution, shop.report.error) == ("tapi-agent-mining", None)
+    pack = shop.catalog.packs["mining"]
+    assert (pack.title, pack.scope, pack.features) == ("Mining", "industry", FEATURES)
+
+
+@pytest.mark.parametrize("name", ["mining", "Mining"])
+def test_slug_and_title_bring_every_feature(shop: Shop, name: str) -> None:
+    decisions = shop.decisions(FEATURES, packs=[name])
+    assert {(one.reason, one.source_pack) for one in decisions} == {(DecisionReason.LICENSED, "mining")}
+
+
+@pytest.mark.parametrize("packs", [[], ["Mining Plus"]], ids=["nothing bought", "a pack nobody knows"])
+def test_without_it_the_denial_names_it(shop: Shop, packs: list[str]) -> None:
+    decisions = shop.decisions(FEATURES, packs=packs)
+    assert {(one.reason, one.packs) for one in decisions} == {(DecisionReason.PACK_REQUIRED, ("mining",))}
