@@ -1,4 +1,4 @@
-"""The commands that plugins add: looked for only when a name is unknown or help is shown, since that imports them all."""
+"""The commands that plugins add: looked for when a name is unknown or help is shown, since that imports them all."""
 
 from __future__ import annotations
 

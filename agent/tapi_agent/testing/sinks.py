@@ -65,5 +65,4 @@ class FakeSinkLog(Switch):
     async def advance(self, sink: str, page: SinkPage) -> None:
         """The sink has taken the page."""
         self.check()
-        if self._cursors[sink, page.stream] < page.through:
-            self._cursors[sink, page.stream] = page.through
+        self._cursors[sink, page.stream] = max(self._cursors[sink, page.stream], page.through)

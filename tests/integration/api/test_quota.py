@@ -133,7 +133,7 @@ def test_an_amount_is_exact_and_without_exponent(steady_http: httpx.Client, amou
     [
         ("reserve", {"meter": "llm_tokens"}, "missing", "#/amount"),
         ("reserve", {"meter": "llm_tokens", "amount": 0}, "OUT_OF_RANGE", "#/amount"),
-        ("reserve", {"meter": "llm_tokens", "amount": -1}, "NEGATIVE", "#/amount"),
+        ("reserve", {"meter": "llm_tokens", "amount": -1}, "OUT_OF_RANGE", "#/amount"),
         ("reserve", {"meter": "llm_tokens", "amount": True}, "WRONG_TYPE", "#/amount"),
         ("reserve", {"meter": "llm_tokens", "amount": "many"}, "WRONG_TYPE", "#/amount"),
         ("reserve", {"meter": "llm_tokens", "amount": "inf"}, "NOT_FINITE", "#/amount"),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from structlog.testing import capture_logs
 from tests.integration.plugins.conftest import inside, running, until
+from tests.integration.usage.conftest import DEVICE
 from tests.unit.plugin.conftest import Site  # noqa: TC002 - for readers
 
 from tapi_agent.adapters.postgres.pool import Database
 from tapi_agent.adapters.postgres.sinks import PostgresSinkLog
 from tapi_agent.services.plugins import Exporting, Overview, Telling
-from tests.integration.usage.conftest import DEVICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def exporting(rig: Rig, plugins: Any, log: SinkLog | None = None) -> Exporting:
         sinks=plugins.calls,
         log=log or PostgresSinkLog(database=rig.database, device_id=DEVICE),
         spool=rig.spool,
-        entropy=lambda size: bytes(size),
+        entropy=bytes,
     )
     rig.delivery.on_drained(made.drained)
     return made
@@ -72,7 +72,7 @@ async def test_a_sink_takes_everything_in_order_exactly_once(
         ids = [*await pipeline.record(600), *await pipeline.record(1), *await pipeline.record(900)]
         await pipeline.delivery.drain()
         await until(lambda: len(inside("archive").TAKEN) >= 1501)
-    assert inside("archive").TAKEN == ids
+    assert ids == inside("archive").TAKEN
     assert max(inside("archive").PAGES) <= 500
 
 
@@ -90,7 +90,7 @@ async def test_a_sink_may_begin_at_the_beginning_and_goes_on_after_a_restart(
     await pipeline.delivery.drain()
     async with running(exporting(pipeline, plugins)):
         await until(lambda: len(inside("archive").TAKEN) == 10)
-    assert inside("archive").TAKEN == ids
+    assert ids == inside("archive").TAKEN
 
 
 class Deadly(PostgresSinkLog):
@@ -115,7 +115,7 @@ async def test_after_a_kill_between_sending_and_the_cursor_the_page_comes_again(
         await until(lambda: deadly.died)
     async with running(exporting(pipeline, plugins)):
         await until(lambda: len(inside("archive").TAKEN) == 6)
-    assert inside("archive").TAKEN == ids + ids
+    assert ids + ids == inside("archive").TAKEN
 
 
 async def test_a_failing_sink_is_waited_for_and_its_plugin_is_not_blamed(
@@ -140,7 +140,7 @@ async def test_a_failing_sink_is_waited_for_and_its_plugin_is_not_blamed(
             inside("archive").TROUBLE.clear()
             await caught_up(service)
             assert [one for one in await overview.health() if one.name == "archive/tape"] == []
-    assert inside("archive").TAKEN == ids
+    assert ids == inside("archive").TAKEN
     edges = [log["event"] for log in logs if log["event"].startswith("sink.")]
     assert edges == ["sink.waits", "sink.goes_on"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
+import pytest  # noqa: TC002 - for readers
 from structlog.testing import capture_logs
 from tests.integration.plugins.conftest import inside, running, until
 from tests.unit.plugin.conftest import Site  # noqa: TC002 - for readers
 
 from tapi_agent import telemetry
+from tapi_agent.ports.hooks import Hearing
 from tapi_agent.services.plugins import Telling
 from tapi_agent.services.plugins.telling import ROOM
-from tapi_agent.ports.hooks import Hearing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +108,7 @@ async def test_a_failing_listener_misses_what_it_failed_over_and_nothing_else(
         await pipeline.record(5)
         await until(lambda: len(inside("sick").HEARD) == len(inside("ear").HEARD) == 5)
         await until(lambda: plugins.report("sick").failures == 2)
-    assert inside("sick").HEARD == [f"r{number}" for number in range(5)]
+    assert [f"r{number}" for number in range(5)] == inside("sick").HEARD
     assert plugins.report("sick").enabled
 
 

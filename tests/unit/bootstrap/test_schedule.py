@@ -27,6 +27,8 @@ async def test_cameras_in_grace_are_looked_for_every_hour(folder: Path) -> None:
     agent = assemble(load(places, folder))
     for opened in agent.sockets:
         opened.close()
-    (job,) = [job for job in agent.scheduler._jobs if isinstance(getattr(job.verb, "__self__", None), Reminder)]
+    (job,) = [
+        job for job in agent.scheduler._jobs.values() if isinstance(getattr(job.verb, "__self__", None), Reminder)
+    ]
     assert (job.name, job.interval) == ("grace-reminder", timedelta(hours=1))
     assert await job.verb() is None

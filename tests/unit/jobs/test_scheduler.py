@@ -152,7 +152,7 @@ async def test_slew_is_not_a_step() -> None:
     await asyncio.sleep(0)
     clock.step = timedelta(seconds=1)
     ticks = Counter()
-    scheduler._jobs = [Job(name="tick", verb=ticks, interval=NEVER)]
+    scheduler._jobs = {"tick": Job(name="tick", verb=ticks, interval=NEVER)}
     scheduler.start()
     await ticks.again()
     watch.cancel()

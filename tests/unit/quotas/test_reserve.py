@@ -215,7 +215,7 @@ async def test_the_reservation_of_another_device_is_unknown(site: Site, box: Age
     ("fields", "code", "pointer"),
     [
         ({"amount": Decimal(0)}, "OUT_OF_RANGE", "#/amount"),
-        ({"amount": Decimal(-1)}, "NEGATIVE", "#/amount"),
+        ({"amount": Decimal(-1)}, "OUT_OF_RANGE", "#/amount"),
         ({"amount": Decimal("NaN")}, "NOT_FINITE", "#/amount"),
         ({"amount": Decimal("1e-10")}, "NOT_EXACT", "#/amount"),
         ({"meter": "token"}, "UNKNOWN_METER", "#/meter"),

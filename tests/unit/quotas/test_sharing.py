@@ -305,6 +305,15 @@ async def test_what_is_in_hand_beyond_a_lowered_limit_is_given_back(site: Site, 
     await box.refusal(1)
 
 
+async def test_that_nothing_is_left_of_a_soft_quota_does_not_hide_by_how_much_it_is_exceeded(box: Agent) -> None:
+    await box.record(140, CALLS)
+    await box.drain()
+    await box.hear(0, CALLS)
+    assert (status(box, CALLS).limit, status(box, CALLS).overage) == (100, 40)
+    await box.hear(70, CALLS)
+    assert status(box, CALLS).source is Source.SERVICE
+
+
 async def test_an_unlimited_word_grants_anything(site: Site, box: Agent) -> None:
     await box.hear(-1)
     grant = await box.grant(10**9)

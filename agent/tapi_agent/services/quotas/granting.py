@@ -102,13 +102,15 @@ class Granting:
 
     def _preview(self, use: Use, amount: Decimal) -> UsageEvent:
         """The event that the reservation will become: what would be refused then is refused now."""
-        with pointing(_PLACES):
-            event = self._metering.preview(use.draft(amount))
-        if event.quantity <= 0:
+        if amount.is_finite() and amount <= 0:
             raise InvalidInputError(
-                "an amount to be reserved is above 0", code=Refusal.OUT_OF_RANGE, pointer="#/amount"
+                "an amount to be reserved is above 0",
+                code=Refusal.OUT_OF_RANGE,
+                pointer="#/amount",
+                fix="reserve the most that the use may take; commit what it took",
             )
-        return event
+        with pointing(_PLACES):
+            return self._metering.preview(use.draft(amount))
 
     async def _cover(self, account: Account, amount: Decimal) -> DenialReason | None:
         """Return when the hand suffices, with ``None``, or when it will not. After every wait, look again."""

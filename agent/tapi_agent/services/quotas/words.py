@@ -41,7 +41,7 @@ class Words:
     async def told(self, asked: Asked, remaining: Decimal) -> None:
         """Write the word down, and count anew; one that cannot be written down is lost: the next will come."""
         account = self._current(asked)
-        if account is None:
+        if account is None or _is_lost_in_overage(account, remaining):
             return
         with suppress(UnavailableError):
             await self._ledger.heard(account.rule, remaining=remaining, settled=asked.settled, said_at=asked.at)
@@ -51,3 +51,8 @@ class Words:
         """The account it was asked for, unless its period has ended meanwhile."""
         account = self._accounts.current(asked.key.meter, self._clock.now())
         return account if account and account.key == asked.key else None
+
+
+def _is_lost_in_overage(account: Account, remaining: Decimal) -> bool:
+    """Nothing is left of a soft quota: such a word hides by how much it is exceeded, the limit before it does not."""
+    return account.rule.soft and remaining == 0
