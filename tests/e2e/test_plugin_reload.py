@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections import Counter
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -139,6 +140,21 @@ def test_one_that_hangs_when_it_is_loaded_holds_nobody_up(agent: AgentProcess, s
     assert plugins(agent)["bad"]["error"] == "loading did not end within 10 s"
     assert plugins(agent)["care"]["enabled"]
     load.goes_on()
+
+
+def test_systemd_hears_of_the_reload_and_of_its_end(
+    service: SandboxProcess, launch: Callable[..., AgentProcess], folder: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(folder / "notify"))
+        systemd.settimeout(60)
+        agent = launch(settings_for(service, NOTIFY_SOCKET=str(folder / "notify")))
+        agent.start(within=60)
+        assert systemd.recv(1000).startswith(b"READY=1")
+        os.kill(agent.pid, signal.SIGHUP)
+        assert systemd.recv(1000).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert systemd.recv(1000).startswith(b"READY=1")
+        agent.stop()
 
 
 def test_reload_over_the_socket_says_what_came(agent: AgentProcess, site: Path) -> None:

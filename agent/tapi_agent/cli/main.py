@@ -5,6 +5,7 @@ A command's module is imported when the command is asked for: ``tapi-agent versi
 
 from __future__ import annotations
 
+import os
 from collections import UserDict
 from dataclasses import dataclass
 from importlib import import_module
@@ -102,6 +103,8 @@ def root() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
+    # pydantic would look for plugins of its own in every package installed, and fail for one with damaged metadata.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
         app(prog_name="tapi-agent")
     except TapiError as error:

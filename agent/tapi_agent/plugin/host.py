@@ -16,7 +16,7 @@ from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.plugin.contribution import Declarations
 from tapi_agent.plugin.discovery import discover
 from tapi_agent.plugin.isolation import OwnThread
-from tapi_agent.plugin.loading import forget, load_all, look_again
+from tapi_agent.plugin.loading import Look, forget, load_all
 from tapi_agent.plugin.plugin import Plugin
 from tapi_agent.plugin.succession import sort_out
 from tapi_agent.plugin.tracing import ALL
@@ -57,6 +57,7 @@ class PluginHost:
         self._load_timeout = load_timeout
         self._plugins: list[Plugin] = []
         self._declarations = Declarations()
+        self._look = Look()
         self._adopters: list[Callable[[Declarations], None]] = []
         self._reloading = asyncio.Lock()
 
@@ -76,7 +77,7 @@ class PluginHost:
         Raises ``UnavailableError`` when the installed packages cannot be looked through.
         """
         async with self._reloading:
-            stay, trials = sort_out(self._plugins, await _aside(look_again, limit=self._load_timeout))
+            stay, trials = sort_out(self._plugins, await _aside(self._look.again, limit=self._load_timeout))
             forget(trials, running=(plugin.candidate for plugin in stay))
             tried = [self._plugin(candidate, brought) for candidate, brought in trials.items()]
             taken = {plugin.candidate.name: plugin.candidate.distribution for plugin in stay}

@@ -9,6 +9,7 @@ import importlib
 import site
 import sys
 from concurrent.futures import wait
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tapi_agent.plugin.discovery import discover
@@ -41,12 +42,24 @@ def load_all(plugins: Sequence[Plugin], *, limit: timedelta) -> list[Future[Outc
     return loadings
 
 
-def look_again() -> list[Candidate]:
-    """What is installed by now, through new .pth files (editable installs) too."""
-    for folder in {*site.getsitepackages(), site.getusersitepackages()} & set(sys.path):
-        site.addsitedir(folder)
-    importlib.invalidate_caches()
-    return discover()
+class Look:
+    """What is installed, and by ``again`` what is by then, through new .pth files (editable installs) too."""
+
+    def __init__(self) -> None:
+        self._followed = _path_files()
+
+    def again(self) -> list[Candidate]:
+        """Follows new .pth files only: the code in those that Python has run at its start must not run twice."""
+        for file in sorted(_path_files() - self._followed):
+            self._followed.add(file)
+            site.addpackage(str(file.parent), file.name, None)
+        importlib.invalidate_caches()
+        return discover()
+
+
+def _path_files() -> set[Path]:
+    folders = {*site.getsitepackages(), site.getusersitepackages()} & set(sys.path)
+    return {file for folder in folders for file in Path(folder).glob("*.pth")}
 
 
 def forget(candidates: Iterable[Candidate], *, running: Iterable[Candidate]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tapi_agent.domain.ids import CameraId
+from tapi_agent.testing.billing import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,7 +213,7 @@ def test_a_reload_with_nothing_new_brings_nothing(http: httpx.Client) -> None:
 
 
 def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(live: LiveAgent, http: httpx.Client) -> None:
-    live.billing.license(CameraId("gate"), packs=("Gold Dust",))
+    live.billing.answer(CameraId("gate"), replace(GOOD, packs=("Gold Dust",)))
     validated(http)
     document = http.get("/api/v1/doctor").json()
     findings = {one["name"]: one for one in document["findings"] if one["source"] == "agent"}

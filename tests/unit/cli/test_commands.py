@@ -248,3 +248,19 @@ def test_the_program_is_also_a_module() -> None:
 
 def test_typer_is_what_makes_the_commands() -> None:
     assert isinstance(main.app, typer.Typer)
+
+
+def test_damaged_metadata_of_some_package_on_the_machine_stops_no_command(tmp_path: Path) -> None:
+    """pydantic looks for plugins of its own in every package, and raises at the first that it cannot read."""
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pydantic]\nno equals sign\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "tapi_agent", "config", "show", "--json"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -246,11 +246,14 @@ async def test_a_pth_file_that_came_with_an_editable_install_counts(
     monkeypatch.setattr(loading.site, "getsitepackages", lambda: [str(packages)])
     project = type(site)(tmp_path_factory.mktemp("project"))
     project.install("editable-things", editable=CARE)
-    (packages / "editable.pth").write_text(f"{project.folder}\n")
+    (packages / "editable.pth").write_text(f"{project.folder}\nimport sys; sys.editable_runs.append(1)\n")
+    monkeypatch.setattr(sys, "editable_runs", [], raising=False)
     before = list(sys.path)
     declarations = await host.reload()
+    await host.reload()
     sys.path[:] = before
     assert "care.alarm" in declarations.catalog.features
+    assert sys.editable_runs == [1], "code in a .pth file runs once"
 
 
 async def test_two_reloads_at_a_time_are_one_after_the_other(host: PluginHost, site: Site) -> None:
