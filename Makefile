@@ -50,6 +50,7 @@ bench: $(INSTALLED) ## measure what must be fast; the machine should be idle
 	$(BIN)/python benchmarks/licensing_memory.py
 	$(BIN)/python benchmarks/licensing_refresh.py 2>/dev/null
 	$(BIN)/python benchmarks/clock_steps.py
+	$(BIN)/python benchmarks/entitlements.py
 
 lock: $(INSTALLED) ## pin every dependency anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --upgrade pyproject.toml -o requirements.lock

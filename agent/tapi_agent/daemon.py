@@ -6,6 +6,7 @@ import asyncio
 import faulthandler
 import os
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
@@ -54,7 +55,8 @@ async def _live_until_signaled(settings: Settings) -> None:
     stopping, reloading = asyncio.Event(), asyncio.Event()
     for number in _STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.set)
+    if not sys.stdin or not sys.stdin.isatty():  # else it says that the terminal is gone, and the agent goes with it
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.set)
     await live(settings, stopping, reloading)
 
 
