@@ -14,6 +14,7 @@ from tests.integration.usage.conftest import rig
 from tests.unit.plugin.conftest import Site, module, site
 
 from tapi_agent.plugin.calls import HookCalls
+from tapi_agent.plugin.discovery import discover
 from tapi_agent.plugin.host import PluginHost
 from tapi_agent.testing.billing import FakeBilling
 
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 __all__ = ["Site", "site"]
 
 PATIENCE = 20
+INSTALLED = {candidate.name for candidate in discover()} - {"base-catalog"}
+"""Plugins of this environment: left out, these tests bring their own."""
 
 
 class Plugins:
     """Those that the test has installed, loaded."""
 
     def __init__(self, timeout: timedelta) -> None:
-        self.host = PluginHost(timeout=timeout)
+        self.host = PluginHost(timeout=timeout, disabled=INSTALLED)
         self.declarations = self.host.load()
         self.calls = HookCalls(self.host, monotonic=time.monotonic, timeout=timeout)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tests.integration.plugins.conftest import inside, until
+import pytest
+from tests.integration.plugins.conftest import INSTALLED, inside, until
 from tests.integration.usage.conftest import connected
 from tests.unit.plugin.conftest import Site  # noqa: TC002 - for readers
 
@@ -23,8 +26,7 @@ from tapi_agent.plugin.host import PluginHost
 from tapi_agent.settings import load as load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
     from tapi_agent.bootstrap.core import Core
     from tapi_agent.bootstrap.plugins import PluginWork
@@ -83,11 +85,18 @@ class Bench:
         return next(job for job in self.work.jobs if job.name == name)
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path: an agent's sockets are to fit into its state directory."""
+    with tempfile.TemporaryDirectory(prefix="ta-", dir="/tmp") as name:
+        yield Path(name)
+
+
 @asynccontextmanager
 async def built(folder: Path, dsn: str) -> AsyncIterator[Bench]:
     """All tasks under way."""
     settings = load_settings({"TAPI_STATE_DIR": str(folder), "POSTGRES_DSN": dsn, "TENANT_ID": "acme"}, folder)
-    host = PluginHost()
+    host = PluginHost(disabled=INSTALLED)
     declared = host.load()
     chosen = stores(settings)
     base = core(settings, chosen.database)
@@ -116,10 +125,10 @@ async def collected(bench: Bench) -> None:
             await asyncio.sleep(min(wish.total_seconds(), 1))
 
 
-async def test_every_hook_is_served(site: Site, tmp_path: Path, database_dsn: str) -> None:
+async def test_every_hook_is_served(site: Site, folder: Path, database_dsn: str) -> None:
     site.install("busy-bees", bee=BUSY)
     batch = WireBatch(batch_id=BatchId(UUID(int=1)), body=b"{}")
-    async with built(tmp_path, database_dsn) as bench:
+    async with built(folder, database_dsn) as bench:
         await bench.job("plugin/bee/brew").verb()
         await collected(bench)
         await bench.usage.delivery.drain()
@@ -135,16 +144,16 @@ async def test_every_hook_is_served(site: Site, tmp_path: Path, database_dsn: st
     assert (told.enabled, told.failures, told.dropped) == (True, 0, 0)
 
 
-async def test_jobs_are_lines_of_the_schedule(site: Site, tmp_path: Path, database_dsn: str) -> None:
+async def test_jobs_are_lines_of_the_schedule(site: Site, folder: Path, database_dsn: str) -> None:
     site.install("busy-bees", bee=BUSY)
-    async with built(tmp_path, database_dsn) as bench:
+    async with built(folder, database_dsn) as bench:
         brew = bench.job("plugin/bee/brew")
         assert brew.interval == brew.first == timedelta(hours=1)
         assert [job.name for job in bench.work.adopt()] == [job.name for job in bench.work.jobs[1:]]
 
 
-async def test_a_plugin_that_comes_later_is_served_as_well(site: Site, tmp_path: Path, database_dsn: str) -> None:
-    async with built(tmp_path, database_dsn) as bench:
+async def test_a_plugin_that_comes_later_is_served_as_well(site: Site, folder: Path, database_dsn: str) -> None:
+    async with built(folder, database_dsn) as bench:
         site.install("busy-bees", bee=BUSY)
         host = bench.work.overview._plugins
         await host.reload()
