@@ -129,7 +129,7 @@ async def test_any_one_store_is_enough_after_a_restart(site: Site) -> None:
     async with site.agent() as licensing:
         licensing.register(GATE)
         await until(lambda: state_of(licensing) is VALID)
-    assert site.rows("camera_licenses") == site.rows("license_validation_log") == 1
+        await until(lambda: site.rows("camera_licenses") == site.rows("license_validation_log") == 1)
     site.billing.offline()
     site.engines.valkey.kill()
     (site.state / "evidence.json").unlink()

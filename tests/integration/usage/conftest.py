@@ -127,7 +127,13 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    dsn: str, path: Path, billing: BillingService, *, device: DeviceId = DEVICE, **terms: Any
+    dsn: str,
+    path: Path,
+    billing: BillingService,
+    *,
+    device: DeviceId = DEVICE,
+    entropy: Callable[[int], bytes] = os.urandom,
+    **terms: Any,
 ) -> AsyncIterator[Rig]:
     """A pipeline that is closed with the block; waits after failures are short unless ``terms`` say otherwise."""
     clock = Ticking()
@@ -156,7 +162,7 @@ async def rig(
         connectivity=Connectivity(clock=clock, billing=billing),
         clock=clock,
         monotonic=clock.machine.monotonic,
-        entropy=os.urandom,
+        entropy=entropy,
         device_id=device,
         terms=DeliveryTerms(service="http://billing.test/api/v1", **at_once | terms),
     )

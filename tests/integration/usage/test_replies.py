@@ -111,19 +111,20 @@ async def test_what_may_pass_is_retried_with_the_same_bytes(rig, billing, reply:
 
 @pytest.mark.parametrize(("reply", "reason"), PAUSED.values(), ids=PAUSED.keys())
 async def test_what_a_person_must_mend_pauses_and_loses_nothing(
-    rig, billing, reply: UsageReply, reason: PauseReason
+    build, billing, reply: UsageReply, reason: PauseReason
 ) -> None:
-    await rig.record(3)
-    billing.reply_to_usage(*[reply] * 3)
-    report = await rig.delivery.flush()
-    assert report.paused is not None
-    assert (report.paused.reason, report.batches) == (reason, 1)
-    assert (await rig.delivery.backlog()).paused == rig.delivery.paused
-    assert await rig.delivery.sync_if_due() is None
-    await rig.until(lambda: rig.states() == {"synced": 3})
-    assert rig.delivery.paused is None
-    assert rig.dead() == {}
-    assert len(bodies(billing)) == 1
+    async with build(billing, first_wait=timedelta(milliseconds=200), entropy=lambda size: b"\xff" * size) as rig:
+        await rig.record(3)
+        billing.reply_to_usage(*[reply] * 3)
+        report = await rig.delivery.flush()
+        assert report.paused is not None
+        assert (report.paused.reason, report.batches) == (reason, 1)
+        assert (await rig.delivery.backlog()).paused == rig.delivery.paused
+        assert await rig.delivery.sync_if_due() is None
+        await rig.until(lambda: rig.states() == {"synced": 3})
+        assert rig.delivery.paused is None
+        assert rig.dead() == {}
+        assert len(bodies(billing)) == 1
 
 
 async def test_the_wish_of_the_service_is_a_minimum(rig, billing) -> None:

@@ -15,6 +15,7 @@ from tapi_agent.domain.canonical import event_id_of
 from tapi_agent.domain.errors import ConfigurationError
 from tapi_agent.domain.ids import StreamId, trusted_ms
 from tapi_agent.domain.usage import SpooledEvent
+from tapi_agent.failpoints import Failpoint, reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,6 +94,7 @@ class SpoolFile:
         with self._transaction() as connection:
             for statement, values in _inserts(rows):
                 connection.execute(statement, values)
+            reach(Failpoint.SPOOL_APPEND_WRITTEN)
         self.last_seq += len(rows)
         self.newest_ms = max(self.newest_ms, newest_ms)
 

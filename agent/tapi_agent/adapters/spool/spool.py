@@ -22,6 +22,7 @@ from tapi_agent.adapters.spool.place import ClosedError, SpoolPlace
 from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.domain.ids import EPOCH, trusted_ms
 from tapi_agent.domain.tally import tally
+from tapi_agent.failpoints import Failpoint, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -220,10 +221,12 @@ class SqliteSpool:
 def _append(file: SpoolFile, group: Sequence[_Append]) -> int:
     """Write a group; returns its first seq."""
     events = [event for append in group for event in append.events]
+    reach(Failpoint.SPOOL_APPEND_BEGUN)
     file.append(
         [event.canonical for event in events],
         newest_ms=max((trusted_ms(event.event_id) for event in events), default=0),
     )
+    reach(Failpoint.SPOOL_APPEND_COMMITTED)
     return file.last_seq - len(events) + 1
 
 
