@@ -28,7 +28,8 @@ GROUPS: Final = {
     "Billing": (
         "edge_devices", "trusted_time", "camera_licenses", "license_validation_log", "growth_pack_features",
         "feature_entitlements", "quota_counters", "quota_stakes", "agent_streams", "usage_events",
-        "usage_batches", "usage_dead_letters", "usage_duplicates", "usage_totals", "usage_sink_cursors",
+        "usage_batches", "usage_dead_letters", "usage_duplicates", "usage_totals", "usage_arrivals",
+        "usage_sink_cursors",
         "billing_sync_status",
     ),
 }  # fmt: skip
@@ -53,6 +54,7 @@ REFERENCES: Final = (
     ("agent_streams", "usage_sink_cursors", "stream"),
     ("agent_streams", "usage_dead_letters", "stream"),
     ("agent_streams", "usage_duplicates", "stream"),
+    ("agent_streams", "usage_arrivals", "stream"),
     ("usage_batches", "usage_events", "batch_id"),
     ("usage_batches", "usage_dead_letters", "batch_id"),
 )

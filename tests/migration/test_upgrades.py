@@ -59,6 +59,7 @@ ROWS: Final = {
     "telemetry_events": "(tenant_id, camera_id, occurred_at, event_type, source_id) "
     "VALUES ('t', 'c', '2025-06-19Z', 'custom', 'z')",
     "trusted_time": "(device_id, mark, at) VALUES ('d', 'sealed', now())",
+    "usage_arrivals": f"(stream, tenant_id, meter, unit, day) VALUES ({ID}, 't', 'm', 'calls', '2025-06-19')",
     "usage_batches": "(batch_id, root_id, stream, dialect, first_seq, last_seq, events, sha256, body) "
     f"VALUES ({ID}, {ID}, {ID}, 'extended', 1, 1, 1, sha256('x'), 'x')",
     "usage_dead_letters": f"(event_id, stream, seq, code, event) VALUES ({ID}, {ID}, 2, 'REJECTED', '\\xff')",

@@ -5,6 +5,7 @@
     TapiError                  carries what happened and the fix
     ├── ConfigurationError     change a setting, then start again (exit 78)
     ├── UnavailableError       wait and retry: a dependency gave no answer
+    │   └── SetBackError       ... a database lacks what it had before: compare first
     ├── RejectedError          do not retry: the request itself is wrong
     │   └── InvalidInputError  ... and here is the place in it
     ├── IntegrityError         stored or received data fails verification: keep it as evidence, go on without it
@@ -40,6 +41,10 @@ class UnavailableError(TapiError):
     def __init__(self, message: str, *, fix: str = "", retry_after: timedelta | None = None) -> None:
         super().__init__(message, fix=fix)
         self.retry_after = retry_after
+
+
+class SetBackError(UnavailableError):
+    """The database lacks what it had taken over before: it was wiped, or restored to an older day."""
 
 
 class RejectedError(TapiError):

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Context, Decimal, Inexact
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tapi_agent.domain.ids import TenantId
 from tapi_agent.domain.usage import UsageTotal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from tapi_agent.domain.usage import UsageEvent
 
 Key = tuple[str, str, str, str]
+Fact = tuple[Key, bool, Decimal]
 
 _EXACT: Final = Context(prec=60, traps=[Inexact])
+_NOTHING: Final = Decimal(0)
 _DATE_LENGTH: Final = 10
 _READ: Final = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal).decode
 
 
 def tally(texts: Iterable[str]) -> list[UsageTotal]:
     """The totals of events given by their canonical texts, in order of tenant, meter, unit and day."""
-    counts: dict[tuple[Key, bool], int] = {}
-    sums: dict[tuple[Key, bool], Decimal] = {}
-    for text in texts:
-        event = _READ(text)
-        day = event["event_time"][:_DATE_LENGTH]
-        key = (event["tenant_id"], event["event_type"], event["unit"], day), event.get("billable", True)
-        counts[key] = counts.get(key, 0) + 1
-        sums[key] = _EXACT.add(sums.get(key, Decimal(0)), event["quantity"])
-    return [_total(key, counts, sums) for key in sorted({key for key, _ in counts})]
+    return _sum(map(_facts, map(_READ, texts)))
+
+
+def tally_events(events: Iterable[UsageEvent]) -> list[UsageTotal]:
+    """The totals of ``events``, in the same order."""
+    return _sum(
+        ((event.tenant_id, event.event_type, event.unit, str(event.event_time.date())), event.billable, event.quantity)
+        for event in events
+    )
+
+
+def take_away(totals: Iterable[UsageTotal], part: Iterable[UsageTotal]) -> list[UsageTotal]:
+    """What is left of ``totals`` without a ``part`` of them; what comes to nothing is left out."""
+    left = add_up(totals, map(_negative, part))
+    return [total for total in left if total.events or total.local_events]
 
 
 def add_up(*parts: Iterable[UsageTotal]) -> list[UsageTotal]:
@@ -40,6 +51,21 @@ def add_up(*parts: Iterable[UsageTotal]) -> list[UsageTotal]:
         key = (total.tenant_id, total.meter, total.unit, total.day.isoformat())
         found[key] = _plus(found[key], total) if key in found else total
     return [found[key] for key in sorted(found)]
+
+
+def _facts(event: Mapping[str, Any]) -> Fact:
+    key = (event["tenant_id"], event["event_type"], event["unit"], event["event_time"][:_DATE_LENGTH])
+    return key, event.get("billable", True), event["quantity"]
+
+
+def _sum(facts: Iterable[Fact]) -> list[UsageTotal]:
+    counts: dict[tuple[Key, bool], int] = {}
+    sums: dict[tuple[Key, bool], Decimal] = {}
+    for key, billable, quantity in facts:
+        part = key, billable
+        counts[part] = counts.get(part, 0) + 1
+        sums[part] = _EXACT.add(sums.get(part, _NOTHING), quantity)
+    return [_total(key, counts, sums) for key in sorted({key for key, _ in counts})]
 
 
 def _total(key: Key, counts: dict[tuple[Key, bool], int], sums: dict[tuple[Key, bool], Decimal]) -> UsageTotal:
@@ -66,4 +92,14 @@ def _plus(one: UsageTotal, other: UsageTotal) -> UsageTotal:
         quantity=_EXACT.add(one.quantity, other.quantity),
         local_events=one.local_events + other.local_events,
         local_quantity=_EXACT.add(one.local_quantity, other.local_quantity),
+    )
+
+
+def _negative(total: UsageTotal) -> UsageTotal:
+    return replace(
+        total,
+        events=-total.events,
+        quantity=_EXACT.minus(total.quantity),
+        local_events=-total.local_events,
+        local_quantity=_EXACT.minus(total.local_quantity),
     )

@@ -1,6 +1,6 @@
-"""Where usage waits and where it is kept: the spool on disk; ledger, batches and their fates in the database.
+"""Where usage is kept: ledger, batches and their fates, all in the database; what is before it is ``ports.spool``.
 
-The spool works without PostgreSQL; everything else is in it. Every call raises ``UnavailableError`` when its store
+Every call raises ``UnavailableError`` when its store
 gives no answer: nothing was decided, and the caller may repeat the call unchanged.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import date, datetime, timedelta
 
     from tapi_agent.domain.ambiguity import Span
@@ -18,73 +18,8 @@ if TYPE_CHECKING:
     from tapi_agent.domain.bisection import RootTally
     from tapi_agent.domain.ids import BatchId, EventId, StreamId, TenantId
     from tapi_agent.domain.settlement import ServiceMemory, Settled
-    from tapi_agent.domain.usage import SpooledEvent, UsageEvent, UsageTotal
-
-
-class Spool(Protocol):
-    """The durable queue in front of the database."""
-
-    @property
-    def stream(self) -> StreamId | None:
-        """The stream its events are in; ``None`` while it cannot be opened."""
-        ...
-
-    @property
-    def drained_seq(self) -> int:
-        """Every seq up to here has been discarded."""
-        ...
-
-    @property
-    def depth(self) -> int:
-        """How many events wait."""
-        ...
-
-    @property
-    def newest(self) -> datetime | None:
-        """The latest trusted time in an id that ever came by; ``None`` before the first."""
-        ...
-
-    @property
-    def dedupe_floor(self) -> datetime:
-        """The oldest instant of which events are kept; it only rises."""
-        ...
-
-    async def raise_floor(self, floor: datetime) -> int:
-        """Keep no event from before ``floor`` from now on, durably; a floor that is higher already stays.
-
-        Returns the seq after which no event was accepted under an older floor.
-        """
-        ...
-
-    async def append(self, events: Sequence[UsageEvent]) -> Sequence[int]:
-        """Keep the events; returns their seqs once they are on disk. All or none, but for a call that is cancelled."""
-        ...
-
-    def on_kept(self, listener: Callable[[Sequence[UsageEvent]], None]) -> None:
-        """Tell ``listener`` of all events from now on, in the event loop, as soon as they are on disk.
-
-        It hears of them before their caller does, and also when that has gone away. It may neither wait nor raise.
-        """
-        ...
-
-    async def head(self, limit: int) -> Sequence[SpooledEvent]:
-        """The oldest events, in order of seq."""
-        ...
-
-    async def discard(self, through: int, *, stream: StreamId) -> None:
-        """Forget every event up to and including seq ``through``: the database has them.
-
-        Nothing is forgotten when ``stream`` has been replaced meanwhile: its seqs mean other events now.
-        """
-        ...
-
-    async def totals(self, *, after: int) -> Sequence[UsageTotal]:
-        """What waits behind seq ``after``, by tenant, meter and day."""
-        ...
-
-    async def filled(self) -> None:
-        """Return as soon as something waits."""
-        ...
+    from tapi_agent.domain.usage import SpooledEvent, UsageTotal
+    from tapi_agent.ports.spool import SpoolAccount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +45,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What a database lacks of a stream: what is ``lost``; or the spool is older than it (``spool_is_older``)."""
+
+    lost: Sequence[UsageTotal] = ()
+    spool_is_older: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """What was counted, and up to which seq of the stream that was asked for it is in there."""
 
@@ -131,8 +74,20 @@ class Pending:
 class Ledger(Protocol):
     """Every event that has left the spool, and what they add up to."""
 
-    async def keep(self, events: Sequence[SpooledEvent]) -> Kept:
-        """Take over events of one stream, in order; repeating the call changes nothing."""
+    async def keep(self, events: Sequence[SpooledEvent], *, after: int = 0) -> Kept:
+        """Take over events of one stream, in order; repeating the call changes nothing.
+
+        Everything up to seq ``after`` must have been taken over before: else ``SetBackError``, until ``compare`` has
+        accounted for what is missing.
+        """
+        ...
+
+    async def compare(self, account: SpoolAccount) -> Comparison:
+        """Whether the database has all that it was handed of a stream; if not, what is missing is lost from now on.
+
+        What is still here may then have been sent in the life that is gone: it becomes suspect, as are the events of a
+        spool that is a copy. Repeating the call changes nothing.
+        """
         ...
 
     async def totals(
@@ -153,8 +108,11 @@ class Batches(Protocol):
         """Whether there is something to do: ``limit`` pending events, one recorded ``before``, a batch that is due."""
         ...
 
-    async def seal(self, *, limit: int, max_bytes: int, dialect: Dialect) -> bool:
-        """Seal the oldest pending events of one of the device's streams; false when there are none."""
+    async def seal(self, *, limit: int, max_bytes: int, dialect: Dialect, dedupes: bool) -> bool:
+        """Seal the oldest pending events of one of the device's streams; false when there are none.
+
+        Those that may have been sent before are sealed apart: ambiguous from the start, unless the service ``dedupes``.
+        """
         ...
 
     async def now(self) -> datetime:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.retention import RetentionTerms
     from tapi_agent.ports.clock import TrustedClock
     from tapi_agent.ports.maintenance import Retention, Upkeep
-    from tapi_agent.ports.usage import Spool
+    from tapi_agent.ports.spool import Spool
 
 log = structlog.get_logger(__name__)
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tapi_agent.domain.ids import DeviceId, EventId, TenantId
     from tapi_agent.domain.usage import Meter, UsageEvent, UsageTotal
     from tapi_agent.ports.clock import EventClock
-    from tapi_agent.ports.usage import Ledger, Spool, Totals
+    from tapi_agent.ports.spool import Spool
+    from tapi_agent.ports.usage import Ledger, Totals
 
 _ENTROPY: Final = 10
 _IDS_AT_ONCE: Final = 256
@@ -91,7 +92,7 @@ class Metering:
         self._intake = replace(self._intake, meters=meters)
 
     def on_recorded(self, listener: Callable[[Sequence[UsageEvent]], None]) -> None:
-        """Tell ``listener`` of all events from now on, as soon as they are durable (``ports.usage.Spool.on_kept``)."""
+        """Tell ``listener`` of all events from now on, as soon as they are durable (``ports.spool.Spool.on_kept``)."""
         self._spool.on_kept(listener)
 
     async def record(self, draft: object) -> Recorded:

@@ -202,7 +202,7 @@ class Disk:
 
 
 class MemorySpool(Turns):
-    """Implements ``ports.usage.Spool`` for one run of an agent, on a ``disk`` that outlives it."""
+    """Implements ``ports.spool.Spool`` for one run of an agent, on a ``disk`` that outlives it."""
 
     newest = None
     dedupe_floor = EPOCH

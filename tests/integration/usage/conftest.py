@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from tests.integration.usage.oracle import Service
 
 from tapi_agent.adapters.postgres.pool import Database
 from tapi_agent.adapters.postgres.usage import PostgresLedger
@@ -25,13 +26,14 @@ from tapi_agent.domain.event_time import Moment
 from tapi_agent.domain.ids import DeviceId, TenantId
 from tapi_agent.domain.usage import Meter, UsageEvent
 from tapi_agent.domain.usage_draft import Intake, read_draft
+from tapi_agent.sandbox.process import SandboxProcess
 from tapi_agent.services.connectivity import Connectivity
 from tapi_agent.services.delivery import Delivery, DeliveryTerms, UsageStores
 from tapi_agent.services.metering import Metering
 from tapi_agent.testing.clock import START, FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from tapi_agent.ports.billing import BillingService
@@ -266,3 +268,30 @@ def make_event(number: int, *, size: int = 0, **fields: object) -> UsageEvent:
     intake = Intake(meters=METERS, device_id=DEVICE, default_tenant=TENANT)
     metadata = {"n": number, "filler": "x" * size}
     return read_draft({"event_type": "api_call", "quantity": 1, "metadata": metadata} | fields, intake, moment)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with SandboxProcess(tmp_path_factory.mktemp("sandbox") / "ledger.db") as process:
+        yield process
+
+
+@pytest.fixture
+def service(sandbox: SandboxProcess) -> Service:
+    return Service(sandbox)
+
+
+@pytest.fixture
+def agent(build: Callable[..., Any], service: Service) -> Callable[..., Any]:
+    """``agent(**terms)`` is a context manager with a rig in front of the sandbox."""
+
+    @asynccontextmanager
+    async def make(**terms: Any) -> AsyncIterator[Any]:
+        billing = service.client()
+        try:
+            async with build(billing, **terms) as rig:
+                yield rig
+        finally:
+            await billing.close()
+
+    return make

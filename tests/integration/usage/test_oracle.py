@@ -4,98 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from collections import Counter
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
+from tests.integration.usage.oracle import Service
 
-from tapi_agent.adapters.billing import HttpBilling
 from tapi_agent.adapters.postgres.migrator import Migrator
-from tapi_agent.domain.ids import DeviceId
 from tapi_agent.domain.settlement import PauseReason
 from tapi_agent.sandbox.process import SandboxProcess
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
 MIGRATIONS: Final = Path(__file__).parents[3] / "migrations"
-_TENANTS: Final = count(1)
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with SandboxProcess(tmp_path_factory.mktemp("sandbox") / "ledger.db") as process:
-        yield process
-
-
-class Service:
-    """One tenant's view of the sandbox."""
-
-    def __init__(self, sandbox: SandboxProcess) -> None:
-        self.sandbox = sandbox
-        self.account = f"account-{next(_TENANTS)}"
-        sandbox.admin.clear_faults()
-        sandbox.admin.add_tenant(self.account, f"key-of-{self.account}")
-        self._seen = len(self._all_posts())
-
-    def client(self) -> HttpBilling:
-        return HttpBilling(
-            base_url=f"{self.sandbox.url}/api/v1",
-            api_key=f"key-of-{self.account}",
-            device_id=DeviceId("device-1"),
-            timeout=timedelta(seconds=20),
-            retries=0,
-            dialect="auto",
-            agent_version="1",
-            verify=ssl.create_default_context(),
-        )
-
-    async def faults(self, *rules: dict[str, Any]) -> None:
-        on_batches = [{"path": "*/usage/batch", **rule} for rule in rules]
-        await asyncio.to_thread(self.sandbox.admin.faults, *on_batches)
-
-    async def behave(self) -> None:
-        await asyncio.to_thread(self.sandbox.admin.clear_faults)
-
-    async def lines(self) -> list[dict[str, Any]]:
-        ledger = await asyncio.to_thread(self.sandbox.admin.ledger)
-        return [line for line in ledger if line["account"] == self.account]
-
-    async def times(self) -> Counter[str]:
-        return Counter(line["event_id"] for line in await self.lines())
-
-    def posts(self) -> list[dict[str, Any]]:
-        """The requests of this test."""
-        return self._all_posts()[self._seen :]
-
-    def _all_posts(self) -> list[dict[str, Any]]:
-        recent = self.sandbox.admin.requests()["recent"]
-        return [one for one in recent if one["path"].endswith("/usage/batch")]
-
-
-@pytest.fixture
-def service(sandbox: SandboxProcess) -> Service:
-    return Service(sandbox)
-
-
-@pytest.fixture
-def agent(build: Callable[..., Any], service: Service) -> Callable[..., Any]:
-    """``agent(**terms)`` is a context manager with a rig in front of the sandbox."""
-
-    @asynccontextmanager
-    async def make(**terms: Any) -> AsyncIterator[Any]:
-        billing = service.client()
-        async with build(billing, **terms) as rig:
-            yield rig
-        await billing.close()
-
-    return make
 
 
 async def test_everything_is_billed_once_with_every_digit(agent, service) -> None:

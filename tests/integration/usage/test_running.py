@@ -248,7 +248,7 @@ async def test_a_zombies_success_counts_and_its_failure_does_not(build) -> None:
 
 
 async def _leased(rig: Any) -> Any:
-    await rig.stores.batches.seal(limit=10, max_bytes=10_000, dialect="extended")
+    await rig.stores.batches.seal(limit=10, max_bytes=10_000, dialect="extended", dedupes=True)
     batch = await rig.stores.batches.lease(began=datetime.max.replace(tzinfo=UTC), duration=timedelta(minutes=1))
     assert batch is not None
     return batch

@@ -161,9 +161,9 @@ async def test_a_spool_of_a_later_version_is_refused(path: Path, opened) -> None
     async with opened():
         pass
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(ConfigurationError, match="format 2"):
+    with pytest.raises(ConfigurationError, match="format 3"):
         async with opened():
             pass
 

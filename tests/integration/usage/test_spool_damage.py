@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tapi_agent.adapters.spool.home import Box
 from tapi_agent.adapters.spool.rescue import rescue
+from tapi_agent.domain.ids import DeviceId
+from tapi_agent.domain.tally import tally_events
 
 if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
     from tapi_agent.adapters.spool import SqliteSpool
-    from tapi_agent.domain.usage import UsageEvent
+    from tapi_agent.domain.usage import UsageEvent, UsageTotal
 
 
+DEVICE = DeviceId("device-1")
 PAGE = 4096
 
 
@@ -100,11 +104,30 @@ async def test_a_destroyed_page_costs_what_was_on_it(path: Path, filled: Filled,
         assert list(await spool.append(events(1))) == [spool.depth]
 
 
-async def test_damage_that_shows_while_summing_up_is_mended_too(path: Path, filled: Filled, opened) -> None:
+async def test_sums_are_of_what_is_left_once_the_damage_was_found(path: Path, filled: Filled, opened) -> None:
     flip(path, filled.old)
     async with opened() as spool:
+        await texts(spool)
         (total,) = await spool.totals(after=0)
         assert total.events == len(filled.events) - 1
+        assert (await spool.account()).accepted == [total]
+
+
+async def test_what_was_lost_is_told_by_meter_and_exactly(path: Path, filled: Filled, opened) -> None:
+    told: list[UsageTotal] = []
+    flip(path, filled.old)
+    async with opened() as spool:
+        spool.on_damage(told.extend)
+        await texts(spool)
+        assert told == tally_events([filled.old])
+
+
+async def test_of_a_file_without_readable_sums_nobody_can_say_what_was_in_it(path: Path, opened) -> None:
+    told: list[UsageTotal] = []
+    write(path, b"no database" * 1000)
+    async with opened() as spool:
+        spool.on_damage(told.extend)
+        assert (spool.depth, told) == (0, [])
 
 
 async def test_damage_that_shows_while_writing_loses_nothing(path: Path, filled: Filled, opened, events) -> None:
@@ -120,8 +143,8 @@ async def test_damage_that_shows_while_writing_loses_nothing(path: Path, filled:
 async def test_two_who_find_the_damage_at_once_set_one_file_aside(path: Path, filled: Filled, opened) -> None:
     flip(path, filled.old)
     async with opened() as spool:
-        head, totals = await asyncio.gather(spool.head(10_000), spool.totals(after=0))
-        assert [len(head), totals[0].events] == [1499, 1499]
+        one, other = await asyncio.gather(spool.head(10_000), spool.head(2000))
+        assert [len(one), len(other)] == [1499, 1499]
         assert evidence(path) == ["spool.db.damaged-1"]
 
 
@@ -130,7 +153,7 @@ async def test_seqs_of_the_damaged_file_discard_nothing_of_the_new_one(path: Pat
     async with opened() as spool:
         drained = await spool.head(50)
         assert drained[-1].stream == filled.stream
-        await spool.totals(after=0)
+        await texts(spool)
         await spool.discard(drained[-1].seq, stream=drained[-1].stream)
         assert (spool.depth, spool.drained_seq) == (1499, 0)
 
@@ -158,7 +181,7 @@ async def test_what_is_in_the_write_ahead_log_is_saved_as_well(path: Path, tmp_p
         for companion in ("", "-wal"):
             source = path.with_name(path.name + companion)
             copy.with_name(copy.name + companion).write_bytes(source.read_bytes())
-    rescued = rescue(copy, floor=kept[0].event_time)
+    rescued = rescue(copy, floor=kept[0].event_time, box=Box(device_id=DEVICE))
     assert rescued.saved == 5
     assert rescued.evidence.with_name(rescued.evidence.name + "-wal").exists()
 

@@ -6,16 +6,21 @@ columns and text cannot differ.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
+
+import orjson
 
 from tapi_agent.adapters.postgres.errors import DatabaseRejected
 from tapi_agent.adapters.postgres.partitions import make_months
 from tapi_agent.adapters.postgres.queries import load_queries
 from tapi_agent.domain.canonical import event_id_of
-from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.errors import SetBackError, UnavailableError
 from tapi_agent.domain.ids import time_of
+from tapi_agent.domain.tally import tally
 from tapi_agent.domain.usage import DeadReason, UsageTotal
-from tapi_agent.ports.usage import Kept, Pending, Totals
+from tapi_agent.failpoints import Failpoint, reach
+from tapi_agent.ports.usage import Comparison, Kept, Pending, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from tapi_agent.adapters.postgres.pool import Database
     from tapi_agent.domain.ids import DeviceId, StreamId, TenantId
     from tapi_agent.domain.usage import SpooledEvent
+    from tapi_agent.ports.spool import SpoolAccount
 
 _SQL: Final = load_queries("usage")
 
@@ -41,18 +47,36 @@ class PostgresLedger:
         self._database = database
         self._device_id = device_id
 
-    async def keep(self, events: Sequence[SpooledEvent]) -> Kept:
+    async def keep(self, events: Sequence[SpooledEvent], *, after: int = 0) -> Kept:
         """Insert events of one stream, in order; a row that PostgreSQL refuses becomes a dead letter by itself."""
         try:
-            return await self._insert(events)
+            return await self._insert(events, after)
         except DatabaseRejected as error:
             if not error.lacks_month:
-                return await self._isolate(events, error)
+                return await self._isolate(events, error, after)
         await make_months(self._database, "usage_events", (time_of(event_id_of(event.canonical)) for event in events))
         try:
-            return await self._insert(events)
+            return await self._insert(events, after)
         except DatabaseRejected as error:
-            return await self._isolate(events, error)
+            return await self._isolate(events, error, after)
+
+    async def compare(self, account: SpoolAccount) -> Comparison:
+        """What the database lacks of a stream; it is noted as lost, and what is here as suspect, in one transaction."""
+        place = {"stream": account.stream, "seq": account.drained_seq, "device_id": self._device_id}
+        async with self._database.connection() as connection:
+            known = (await (await connection.execute(_SQL.lock_stream, place)).fetchall())[0]
+            if known["drained_seq"] > account.last_seq:
+                return Comparison(spool_is_older=True)
+            await _suspect_copies(connection, account)
+            if known["drained_seq"] >= account.drained_seq:
+                return Comparison()
+            cursor = await connection.execute(_SQL.lose, place | {"drained": _document(account.drained)})
+            lost = [_total(row) for row in await cursor.fetchall()]
+            await connection.execute(_SQL.suspect, place)
+            await connection.execute(_SQL.doubt_suspects, place)
+            reach(Failpoint.LEDGER_LOSS_WRITTEN)
+        reach(Failpoint.LEDGER_LOSS_COMMITTED)
+        return Comparison(lost=lost)
 
     async def totals(
         self, stream: StreamId | None, *, tenant_id: TenantId | None, since: date | None, until: date | None
@@ -72,35 +96,52 @@ class PostgresLedger:
             cursor = await connection.execute(_SQL.backlog, {"device_id": self._device_id})
             return Pending(**(await cursor.fetchone() or {}))
 
-    async def _insert(self, events: Sequence[SpooledEvent]) -> Kept:
+    async def _insert(self, events: Sequence[SpooledEvent], after: int) -> Kept:
         async with self._database.connection() as connection:
             cursor = await connection.execute(_SQL.insert_events, _rows(events))
             kept = {row["seq"] for row in await cursor.fetchall()}
             repeats = [event for event in events if event.seq not in kept]
             outcome = await _note_repeats(connection, repeats) if repeats else Kept()
-            await self._advance(connection, events[-1])
+            await self._advance(connection, events[-1], after)
+            reach(Failpoint.LEDGER_KEEP_WRITTEN)
+        reach(Failpoint.LEDGER_KEEP_COMMITTED)
         return Kept(new=len(kept)) + outcome
 
-    async def _isolate(self, events: Sequence[SpooledEvent], error: DatabaseRejected) -> Kept:
+    async def _isolate(self, events: Sequence[SpooledEvent], error: DatabaseRejected, after: int) -> Kept:
         """Halve until the bad row stands alone. What is no row's fault is raised again, and all stays spooled."""
         if error.sqlstate not in _BAD_DATA or error.lacks_month:
             raise error
         if len(events) == 1:
-            return await self._bury(events[0], error)
+            return await self._bury(events[0], error, after)
         middle = len(events) // 2
-        return await self.keep(events[:middle]) + await self.keep(events[middle:])
+        return await self.keep(events[:middle], after=after) + await self.keep(events[middle:], after=after)
 
-    async def _bury(self, event: SpooledEvent, error: DatabaseRejected) -> Kept:
+    async def _bury(self, event: SpooledEvent, error: DatabaseRejected, after: int) -> Kept:
         letter = {"code": DeadReason.UNSTORABLE, "detail": str(error), "event": event.canonical.encode()}
         place = {"event_id": event_id_of(event.canonical), "stream": event.stream, "seq": event.seq}
         async with self._database.connection() as connection:
             cursor = await connection.execute(_SQL.bury, letter | place)
-            await self._advance(connection, event)
-            return Kept(dead=cursor.rowcount)
+            for total in _readable(event):
+                await connection.execute(_SQL.bury_arrives, asdict(total) | place)
+            await self._advance(connection, event, after)
+            reach(Failpoint.LEDGER_BURY_WRITTEN)
+        reach(Failpoint.LEDGER_BURY_COMMITTED)
+        return Kept(dead=cursor.rowcount)
 
-    async def _advance(self, connection: AsyncConnection[DictRow], last: SpooledEvent) -> None:
-        place = {"stream": last.stream, "seq": last.seq, "device_id": self._device_id}
-        await connection.execute(_SQL.advance_stream, place)
+    async def _advance(self, connection: AsyncConnection[DictRow], last: SpooledEvent, after: int) -> None:
+        place = {"stream": last.stream, "seq": last.seq, "device_id": self._device_id, "after": after}
+        cursor = await connection.execute(_SQL.advance_stream, place)
+        if await cursor.fetchone() is None:
+            raise SetBackError("the database was set back: it lacks events that it had before")
+
+
+async def _suspect_copies(connection: AsyncConnection[DictRow], account: SpoolAccount) -> None:
+    """The box that a spool was copied from may have sent, or send, what is in both; and what it had handed over."""
+    if account.suspect_seq:
+        place = {"stream": account.stream, "former": account.copied_from, "seq": account.suspect_seq}
+        copied = await connection.execute(_SQL.suspect_copies, place)
+        if copied.rowcount:
+            await connection.execute(_SQL.doubt_suspects, {"stream": account.copied_from})
 
 
 async def _note_repeats(connection: AsyncConnection[DictRow], events: Sequence[SpooledEvent]) -> Kept:
@@ -118,6 +159,22 @@ def _rows(events: Sequence[SpooledEvent]) -> dict[str, object]:
         "seqs": [event.seq for event in events],
         "events": f"[{','.join(event.canonical for event in events)}]",
     }
+
+
+def _readable(event: SpooledEvent) -> Sequence[UsageTotal]:
+    """What a refused text says it adds up to; nothing when it is not even ours."""
+    try:
+        return tally([event.canonical])
+    except (ValueError, TypeError, ArithmeticError, LookupError):
+        return ()
+
+
+def _document(totals: Sequence[UsageTotal]) -> str:
+    rows = [
+        asdict(total) | {"quantity": str(total.quantity), "local_quantity": str(total.local_quantity)}
+        for total in totals
+    ]
+    return orjson.dumps(rows).decode()
 
 
 def _total(row: DictRow) -> UsageTotal:

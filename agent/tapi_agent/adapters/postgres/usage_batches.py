@@ -12,9 +12,10 @@ import orjson
 
 from tapi_agent.adapters.postgres.usage_sealing import NO_DELAY, SQL, Origin, Sealer, chain, members, seqs
 from tapi_agent.domain.batch import Dialect, LeasedBatch
+from tapi_agent.failpoints import Failpoint, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
     from psycopg import AsyncConnection
@@ -46,8 +47,11 @@ class PostgresBatches:
             row = (await (await connection.execute(SQL.due, asked)).fetchall())[0]
         return bool(row["due"])
 
-    async def seal(self, *, limit: int, max_bytes: int, dialect: Dialect) -> bool:
-        """Seal the oldest pending events of one of the device's streams into a batch; false when there are none."""
+    async def seal(self, *, limit: int, max_bytes: int, dialect: Dialect, dedupes: bool) -> bool:
+        """Seal the oldest pending events of one of the device's streams into a batch; false when there are none.
+
+        Those that may have been sent before are sealed apart: ambiguous from the start, unless the service ``dedupes``.
+        """
         async with self._database.connection() as connection:
             found = await (await connection.execute(SQL.stream_to_seal, self._sealing)).fetchone()
             if found is None:
@@ -56,10 +60,15 @@ class PostgresBatches:
             rows = await (await connection.execute(SQL.pending_events, wanted)).fetchall()
             if not rows:
                 return False
+            suspects = [] if dedupes and dialect is Dialect.EXTENDED else _up_to(found["suspect_seq"], rows)
             sealer = Sealer(connection, self._ids, dialect=dialect)
-            batch = await sealer.seal_some(members(rows), chain(found), Origin(), max_bytes=max_bytes)
+            batch = await sealer.seal_some(members(suspects or rows), chain(found), Origin(), max_bytes=max_bytes)
             taken = {"batch_id": batch.batch_id, "stream": found["stream"], "seqs": seqs(batch)}
             await connection.execute(SQL.take_pending, taken)
+            if suspects:
+                await connection.execute(SQL.doubt_new, taken)
+            reach(Failpoint.BATCH_SEAL_WRITTEN)
+        reach(Failpoint.BATCH_SEAL_COMMITTED)
         return True
 
     async def now(self) -> datetime:
@@ -75,6 +84,8 @@ class PostgresBatches:
         async with self._database.connection() as connection:
             cursor = await connection.execute(SQL.lease, terms)
             row = await cursor.fetchone()
+            reach(Failpoint.BATCH_LEASE_WRITTEN)
+        reach(Failpoint.BATCH_LEASE_COMMITTED)
         return None if row is None else _leased(row)
 
     async def hasten(self) -> None:
@@ -86,7 +97,10 @@ class PostgresBatches:
         """Take back what ended senders left, this agent's earlier runs included: to be sent again, or ambiguous."""
         terms = {"owner": self._device_id, "dedupes": dedupes, "quiet": quiet}
         async with self._database.connection() as connection:
-            return (await connection.execute(SQL.reclaim, terms)).rowcount
+            reclaimed = (await connection.execute(SQL.reclaim, terms)).rowcount
+            reach(Failpoint.BATCH_RECLAIM_WRITTEN)
+        reach(Failpoint.BATCH_RECLAIM_COMMITTED)
+        return reclaimed
 
     async def retry(self, batch: LeasedBatch, *, detail: str, delay: timedelta, nothing_stored: bool = False) -> None:
         """The same bytes again, after ``delay``."""
@@ -114,6 +128,8 @@ class PostgresBatches:
             sealer = Sealer(connection, self._ids, dialect=dialect)
             await sealer.reseal(groups, locked["stream"], origin, sources=[batch.batch_id])
             await connection.execute(SQL.close_split, {"batch_ids": [batch.batch_id], "detail": detail})
+            reach(Failpoint.BATCH_REPLACE_WRITTEN)
+        reach(Failpoint.BATCH_REPLACE_COMMITTED)
 
     async def settle(self, batch_id: BatchId, settled: Settled, *, delay: timedelta) -> bool:
         """Write down what the service said; what goes out again does so in a new batch after ``delay``.
@@ -130,6 +146,8 @@ class PostgresBatches:
             counts["dead"] = (await connection.execute(SQL.bury_events, buried)).rowcount if settled.dead else 0
             counts["again"] = await self._send_again(connection, batch_id, locked, delay)
             await connection.execute(SQL.close_settled, {"batch_id": batch_id, **counts})
+            reach(Failpoint.BATCH_SETTLE_WRITTEN)
+        reach(Failpoint.BATCH_SETTLE_COMMITTED)
         return True
 
     async def _send_again(
@@ -148,6 +166,12 @@ class PostgresBatches:
         lease = {"batch_id": batch.batch_id, "fence": batch.fence, "state": state}
         async with self._database.connection() as connection:
             await connection.execute(SQL.put_back, defaults | terms | lease)
+            reach(Failpoint.BATCH_PUT_BACK_WRITTEN)
+        reach(Failpoint.BATCH_PUT_BACK_COMMITTED)
+
+
+def _up_to(seq: int, rows: Sequence[DictRow]) -> Sequence[DictRow]:
+    return [row for row in rows if row["seq"] <= seq]
 
 
 def _leased(row: DictRow) -> LeasedBatch:

@@ -10,6 +10,7 @@ from tapi_agent.adapters.postgres.queries import load_queries
 from tapi_agent.domain.ambiguity import MeterSum, Span
 from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.settlement import ServiceMemory
+from tapi_agent.failpoints import Failpoint, reach
 from tapi_agent.ports.usage import Doubt, SyncStatus
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class PostgresDoubts:
         """It was not stored, or storing it twice does no harm: the same bytes go out again."""
         async with self._database.connection() as connection:
             await connection.execute(_SQL.send_again, {"batch_id": batch_id, "detail": detail})
+            reach(Failpoint.DOUBT_RESEND_WRITTEN)
+        reach(Failpoint.DOUBT_RESEND_COMMITTED)
 
     async def ask_later(self, batch_id: BatchId, *, delay: timedelta) -> None:
         """Nothing could be found out."""
@@ -71,6 +74,8 @@ class PostgresServiceMemory:
         """Keep it in place of what was known before."""
         async with self._database.connection() as connection:
             await connection.execute(_SQL.remember, asdict(memory) | {"service": service})
+            reach(Failpoint.SERVICE_LEARNED_WRITTEN)
+        reach(Failpoint.SERVICE_LEARNED_COMMITTED)
 
     async def note(self, service: str, done: SyncRound) -> None:
         """Add a round of sending to billing_sync_status, for reports."""

@@ -12,6 +12,7 @@ from tapi_agent.adapters.postgres.usage_sealing import SQL, Origin, Sealer, memb
 from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.bisection import RootTally
 from tapi_agent.domain.usage import DeadReason
+from tapi_agent.failpoints import Failpoint, reach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +54,8 @@ class PostgresRoots:
             refused = await cursor.fetchall()
             for batch in refused:
                 await _bury(connection, batch)
+            reach(Failpoint.ROOT_BURY_WRITTEN)
+        reach(Failpoint.ROOT_BURY_COMMITTED)
         return len(refused)
 
     async def restore(self, root_id: BatchId, *, delay: timedelta, only_refused: bool) -> None:
@@ -73,6 +76,8 @@ class PostgresRoots:
             origin = Origin(attempts=attempts, delay=delay, tried=True, held=only_refused)
             await sealer.reseal([events], batches[0]["stream"], origin, sources=sources)
             await connection.execute(SQL.close_split, {"batch_ids": sources, "detail": None})
+            reach(Failpoint.ROOT_RESTORE_WRITTEN)
+        reach(Failpoint.ROOT_RESTORE_COMMITTED)
 
 
 async def _bury(connection: AsyncConnection[DictRow], batch: DictRow) -> None:

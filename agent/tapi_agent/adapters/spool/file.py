@@ -11,17 +11,24 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
+from tapi_agent.adapters.spool import sums
+from tapi_agent.adapters.spool.home import Home
 from tapi_agent.domain.canonical import event_id_of
 from tapi_agent.domain.errors import ConfigurationError
 from tapi_agent.domain.ids import StreamId, trusted_ms
+from tapi_agent.domain.tally import take_away, tally
 from tapi_agent.domain.usage import SpooledEvent
 from tapi_agent.failpoints import Failpoint, reach
+from tapi_agent.ports.spool import SpoolAccount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_FORMAT: Final = 1
+    from tapi_agent.adapters.spool.home import Box
+    from tapi_agent.domain.usage import UsageTotal
+
+_FORMAT: Final = 2
 _PRAGMAS: Final = (
     "auto_vacuum = INCREMENTAL",  # only works before anything is written
     "journal_mode = WAL",
@@ -34,8 +41,11 @@ _PAGES_AT_ONCE: Final = 8192
 _LATEST: Final = 1000
 _MOST_ROWS: Final = 256
 _INSERT: Final = "INSERT INTO events (seq, crc32, canonical) VALUES "
+SELECT: Final = "SELECT seq, crc32, CAST(canonical AS BLOB) FROM events"
+"""As bytes: a flipped bit is the checksum's to find, not the decoder's."""
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _SCHEMA: Final = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+_UPGRADE: Final = files(__package__).joinpath("upgrade.sql").read_text(encoding="utf-8")
 
 
 class DamagedError(Exception):
@@ -62,16 +72,17 @@ class SpoolFile:
     Each is for one thread at a time. All raise ``sqlite3.Error``, or ``DamagedError`` for a row that was altered.
     """
 
-    def __init__(self, path: Path, *, floor: datetime) -> None:
-        """Open ``path``, or make it with ``floor`` as the oldest instant of which it keeps events."""
+    def __init__(self, path: Path, *, floor: datetime, box: Box) -> None:
+        """Open ``path``, a file of ``box``; a new one keeps events from ``floor`` on."""
         _create(path)
         with ExitStack() as opened:
             # Closed at once if anything fails: a connection left to the garbage collector would delete the write-ahead
             # log of whatever file stands under this name by then.
             self._writer = opened.enter_context(closing(_connect(path)))
+            sums.prepare(self._writer)
             _make(self._writer, floor)
             self._reader = opened.enter_context(closing(_connect(path)))
-            self._reader.text_factory = bytes  # a flipped bit is the checksum's to find, not the decoder's
+            self._settle_in(Home(box=box, inode=path.stat().st_ino))
             self._read_state()
             self._connections = opened.pop_all()
 
@@ -80,13 +91,12 @@ class SpoolFile:
             "SELECT stream, drained_seq, newest_ms, dedupe_floor FROM spool"
         )
         self.stream = StreamId(UUID(bytes=stream))
-        self.dedupe_floor = datetime.fromisoformat(floor.decode())
-        self.last_seq: int
-        (self.last_seq,) = self._row("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'")
+        self.dedupe_floor = datetime.fromisoformat(floor)
+        self.last_seq = self._last_seq()
         self.newest_ms = max(newest_ms, self._newest_waiting())
 
-    def append(self, texts: Sequence[str], *, newest_ms: int = 0) -> None:
-        """Write canonical texts under the next seqs, durable on return; on an error none of them.
+    def append(self, texts: Sequence[str], *, totals: Sequence[UsageTotal], newest_ms: int = 0) -> None:
+        """Write canonical texts and their ``totals`` under the next seqs, durable on return; on an error none of them.
 
         ``newest_ms``: the latest trusted time in their ids.
         """
@@ -94,6 +104,7 @@ class SpoolFile:
         with self._transaction() as connection:
             for statement, values in _inserts(rows):
                 connection.execute(statement, values)
+            sums.add(connection, sums.ACCEPTED, totals)
             reach(Failpoint.SPOOL_APPEND_WRITTEN)
         self.last_seq += len(rows)
         self.newest_ms = max(self.newest_ms, newest_ms)
@@ -102,12 +113,44 @@ class SpoolFile:
         """Delete up to and including ``through``, if this is still the file of ``stream``."""
         if stream != self.stream:
             return
+        reach(Failpoint.SPOOL_DISCARD_BEGUN)
         with self._transaction() as connection:
+            sums.add(connection, sums.DRAINED, self._waiting_until(connection, through))
             connection.execute("DELETE FROM events WHERE seq <= ?", (through,))
             connection.execute("UPDATE spool SET drained_seq = ?, newest_ms = ?", (through, self.newest_ms))
+            reach(Failpoint.SPOOL_DISCARD_WRITTEN)
+        reach(Failpoint.SPOOL_DISCARD_COMMITTED)
         self.drained_seq = through
         if through == self.last_seq:
             self._give_space_back()
+
+    def renew(self) -> None:
+        """Begin a new stream with what waits: the seqs of the old one are in use elsewhere."""
+        with self._transaction() as connection:
+            self._begin_stream(connection)
+        self._read_state()
+
+    def account(self) -> SpoolAccount:
+        """What was accepted in this stream and what of it waits, at one instant."""
+        with self._snapshot() as connection:
+            stream, drained_seq, copied_from, suspect_seq = connection.execute(
+                "SELECT stream, drained_seq, copied_from, suspect_seq FROM spool"
+            ).fetchone()
+            return SpoolAccount(
+                stream=StreamId(UUID(bytes=stream)),
+                drained_seq=drained_seq,
+                last_seq=self._last_seq(),
+                accepted=sums.read(connection, sums.ACCEPTED),
+                drained=sums.read(connection, sums.DRAINED),
+                copied_from=StreamId(UUID(bytes=copied_from)) if copied_from else None,
+                suspect_seq=suspect_seq,
+            )
+
+    def waiting(self, after: int) -> list[UsageTotal]:
+        """What waits behind seq ``after``: all that waits but the little that the database has already."""
+        with self._snapshot() as connection:
+            had = tally(_texts(connection, after)) if after > self.drained_seq else []
+            return take_away(sums.waiting(connection), had)
 
     def raise_floor(self, floor: datetime) -> None:
         """Make ``floor`` the oldest instant of which events are kept, unless that is later already."""
@@ -118,15 +161,8 @@ class SpoolFile:
 
     def head(self, limit: int) -> list[SpooledEvent]:
         """The oldest events."""
-        rows = self._reader.execute("SELECT seq, crc32, canonical FROM events ORDER BY seq LIMIT ?", (limit,))
+        rows = self._reader.execute(f"{SELECT} ORDER BY seq LIMIT ?", (limit,))
         return [SpooledEvent(stream=self.stream, seq=row[0], canonical=checked(row)) for row in rows.fetchall()]
-
-    def texts(self, after: int) -> Iterator[str]:
-        """The canonical text of everything that waits behind seq ``after``, oldest first."""
-        query = "SELECT seq, crc32, canonical FROM events WHERE seq > ? ORDER BY seq"
-        with closing(self._reader.cursor()) as cursor:
-            for row in cursor.execute(query, (after,)):
-                yield checked(row)
 
     def close(self) -> None:
         """Close both connections; the file stays as it is."""
@@ -143,6 +179,37 @@ class SpoolFile:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
 
+    @contextmanager
+    def _snapshot(self) -> Iterator[sqlite3.Connection]:
+        self._reader.execute("BEGIN")
+        try:
+            yield self._reader
+        finally:
+            self._reader.execute("COMMIT")
+
+    def _settle_in(self, home: Home) -> None:
+        """Make this the file's home if it has none yet; in another than its own it is a copy, and another stream."""
+        known, stream = self._row("SELECT home, stream FROM spool")
+        if known and home.is_that_of(known):
+            return
+        with self._transaction() as connection:
+            if known:
+                self._begin_stream(connection)
+                connection.execute("UPDATE spool SET copied_from = ?, suspect_seq = ?", (stream, self._last_seq()))
+            connection.execute("UPDATE spool SET home = ?", (home.text(),))
+
+    def _begin_stream(self, connection: sqlite3.Connection) -> None:
+        sums.begin_anew(connection)
+        connection.execute("UPDATE spool SET stream = ?", (uuid4().bytes,))
+
+    def _waiting_until(self, connection: sqlite3.Connection, through: int) -> list[UsageTotal]:
+        """Of all that waits nothing need be read."""
+        return sums.waiting(connection) if through == self.last_seq else tally(_texts(connection, through))
+
+    def _last_seq(self) -> int:
+        (last_seq,) = self._row("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'")
+        return int(last_seq)
+
     def _give_space_back(self) -> None:
         """Once nothing waits: a backlog's pages go back to the disk, bit by bit; a working set of them stays."""
         (spare,) = self._writer.execute("PRAGMA freelist_count").fetchone()
@@ -152,7 +219,7 @@ class SpoolFile:
             self._writer.executescript(f"PRAGMA incremental_vacuum({surplus})")
 
     def _newest_waiting(self) -> int:
-        rows = self._reader.execute("SELECT seq, crc32, canonical FROM events ORDER BY seq DESC LIMIT ?", (_LATEST,))
+        rows = self._reader.execute(f"{SELECT} ORDER BY seq DESC LIMIT ?", (_LATEST,))
         return max((trusted_ms(event_id_of(checked(row))) for row in rows.fetchall()), default=0)
 
     def _row(self, query: str) -> Any:  # noqa: ANN401 - as sqlite3 types its rows
@@ -190,9 +257,30 @@ def _make(connection: sqlite3.Connection, floor: datetime) -> None:
     if found == 0:
         connection.executescript(f"BEGIN IMMEDIATE;\n{_SCHEMA}\nCOMMIT;")
     connection.execute(
-        "INSERT OR IGNORE INTO spool (only_row, stream, dedupe_floor) VALUES (1, ?, ?)",
+        "INSERT OR IGNORE INTO spool (only_row, stream, dedupe_floor, home) VALUES (1, ?, ?, '')",
         (uuid4().bytes, floor.isoformat()),
     )
+    if found == 1:
+        _upgrade(connection)
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """From format 1, all or nothing: a kill leaves a file of the old format."""
+    try:
+        connection.executescript(f"BEGIN IMMEDIATE;\n{_UPGRADE}")
+        sums.add(connection, sums.ACCEPTED, tally(_texts(connection)))
+        connection.execute("UPDATE spool SET stream = ?", (uuid4().bytes,))
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _texts(connection: sqlite3.Connection, through: int | None = None) -> Iterator[str]:
+    """The canonical text of what waits, up to seq ``through``, oldest first."""
+    with closing(connection.cursor()) as cursor:
+        for row in cursor.execute(f"{SELECT} WHERE ?1 IS NULL OR seq <= ?1 ORDER BY seq", (through,)):
+            yield checked(row)
 
 
 def _create(path: Path) -> None:

@@ -17,9 +17,12 @@ from tapi_agent.adapters.spool.rescue import finish, rescue
 from tapi_agent.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from tapi_agent.adapters.spool.home import Box
+    from tapi_agent.domain.usage import UsageTotal
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +34,13 @@ class ClosedError(Exception):
 
 
 class SpoolPlace:
-    """The spool file at ``path``; ``floor`` is the oldest instant of which a new file keeps events."""
+    """The spool file of ``box`` at ``path``; ``floor`` is the oldest instant of which a new file keeps events."""
 
-    def __init__(self, path: Path, *, floor: datetime) -> None:
+    def __init__(self, path: Path, *, floor: datetime, box: Box) -> None:
         self.path = path
         self.floor = floor
+        self._box = box
+        self.on_damage: Callable[[Sequence[UsageTotal]], None] = _nothing
         self.file: SpoolFile | None = None
         self._lock: int | None = None
         self._in_use = threading.Lock()  # by the reader, so that nobody closes a connection it is reading from
@@ -81,8 +86,10 @@ class SpoolPlace:
         if damaged is not self.file:
             return
         self._close_file()
-        rescued = rescue(self.path, floor=self.floor)
-        log.error("spool.set_aside", error=str(error), evidence=rescued.evidence.name, saved=rescued.saved)
+        rescued = rescue(self.path, floor=self.floor, box=self._box)
+        lost = sum(total.events + total.local_events for total in rescued.lost)
+        log.error("spool.set_aside", error=str(error), evidence=rescued.evidence.name, saved=rescued.saved, lost=lost)
+        self.on_damage(rescued.lost)
 
     def release(self) -> None:
         """Close the file and give the place free."""
@@ -95,7 +102,7 @@ class SpoolPlace:
         if self.file is None:
             self.take()
             finish(self.path)
-            self.file = SpoolFile(self.path, floor=self.floor)
+            self.file = SpoolFile(self.path, floor=self.floor, box=self._box)
         self.floor = self.file.dedupe_floor
         return self.file
 
@@ -104,3 +111,7 @@ class SpoolPlace:
             file, self.file = self.file, None
             if file is not None:
                 file.close()
+
+
+def _nothing(_: Sequence[UsageTotal]) -> None:
+    """Nobody wants to hear of it."""

@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Final
 
-from tapi_agent.adapters.spool.file import DamagedError, SpoolFile, checked
+from tapi_agent.adapters.spool import sums
+from tapi_agent.adapters.spool.file import SELECT, DamagedError, SpoolFile, checked
+from tapi_agent.domain.tally import take_away, tally
+from tapi_agent.failpoints import Failpoint, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from tapi_agent.adapters.spool.home import Box
+    from tapi_agent.domain.usage import UsageTotal
 
 _CHUNK: Final = 500
 _COMPANIONS: Final = ("-wal", "-shm")
@@ -25,28 +31,37 @@ _COMPANIONS: Final = ("-wal", "-shm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescue:
-    """How it went: where the damaged file is now, and how many events were saved."""
+    """How it went: where the damaged file is now, how many events were saved, and what is ``lost``.
+
+    Of a file whose sums cannot be read nobody knows what is lost: then nothing is in there.
+    """
 
     evidence: Path
     saved: int
+    lost: Sequence[UsageTotal]
 
 
-def rescue(path: Path, *, floor: datetime) -> Rescue:
+def rescue(path: Path, *, floor: datetime, box: Box) -> Rescue:
     """Put a new file in the place of the damaged one at ``path``, which nobody has open."""
     fresh = _fresh(path)
     _remove(fresh)
-    file = SpoolFile(fresh, floor=floor)
-    texts = _survivors(path)
+    file = SpoolFile(fresh, floor=floor, box=box)
+    texts, left = _survivors(path), _waiting(path)
     while chunk := list(islice(texts, _CHUNK)):
-        file.append(chunk)
+        totals = tally(chunk)
+        file.append(chunk, totals=totals)
+        left = take_away(left, totals)
     saved = file.last_seq
     file.close()
+    reach(Failpoint.SPOOL_RESCUE_SAVED)
     evidence = _evidence(path)
     for companion in (*_COMPANIONS, ""):
         if _beside(path, companion).exists():
             _beside(path, companion).rename(_beside(evidence, companion))
+    reach(Failpoint.SPOOL_RESCUE_SET_ASIDE)
     fresh.rename(path)
-    return Rescue(evidence=evidence, saved=saved)
+    reach(Failpoint.SPOOL_RESCUE_DONE)
+    return Rescue(evidence=evidence, saved=saved, lost=[total for total in left if _is_known(total)])
 
 
 def finish(path: Path) -> None:
@@ -62,17 +77,27 @@ def _survivors(path: Path) -> Iterator[str]:
     seen: set[int] = set()
     for order in ("ASC", "DESC"):
         with suppress(sqlite3.Error), closing(_read_only(path)) as connection:
-            for row in connection.execute(f"SELECT seq, crc32, canonical FROM events ORDER BY seq {order}"):  # noqa: S608 - one of two words
+            for row in connection.execute(f"{SELECT} ORDER BY seq {order}"):
                 if row[0] not in seen:
                     seen.add(row[0])
                     with suppress(DamagedError):
                         yield checked(row)
 
 
+def _waiting(path: Path) -> list[UsageTotal]:
+    """What should be in the file, as far as it says."""
+    with suppress(sqlite3.Error, ValueError, ArithmeticError), closing(_read_only(path)) as connection:
+        return sums.waiting(connection)
+    return []
+
+
+def _is_known(total: UsageTotal) -> bool:
+    """Less than nothing is left of a meter that the damaged sums do not name."""
+    return total.events >= 0 and total.local_events >= 0
+
+
 def _read_only(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    connection.text_factory = bytes
-    return connection
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def _evidence(path: Path) -> Path:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import structlog
 
 from tapi_agent.adapters.spool.file import DamagedError, SpoolFile, is_damage
+from tapi_agent.adapters.spool.home import Box
 from tapi_agent.adapters.spool.place import ClosedError, SpoolPlace
 from tapi_agent.domain.errors import UnavailableError
-from tapi_agent.domain.ids import EPOCH, trusted_ms
-from tapi_agent.domain.tally import tally
+from tapi_agent.domain.ids import EPOCH, DeviceId, trusted_ms
+from tapi_agent.domain.tally import tally_events
 from tapi_agent.failpoints import Failpoint, reach
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 
     from tapi_agent.domain.ids import StreamId
     from tapi_agent.domain.usage import SpooledEvent, UsageEvent, UsageTotal
+    from tapi_agent.ports.spool import SpoolAccount
 
 log = structlog.get_logger(__name__)
 
 _GROUP: Final = 500
 _MOST_WAITING: Final = 20_000
+
+_NOBODYS: Final = Box(device_id=DeviceId(""))
 
 T = TypeVar("T")
 
@@ -48,13 +52,13 @@ class _Append:
 
 
 class SqliteSpool:
-    """``ports.usage.Spool`` in the file ``path``; ``floor`` is the oldest instant of which a new file keeps events.
+    """``ports.spool.Spool`` in the file ``path``; ``floor`` is the oldest instant of which a new file keeps events.
 
     A file that cannot be opened is no reason not to start: until it can, calls raise ``UnavailableError`` and try anew.
     """
 
-    def __init__(self, path: Path, *, floor: datetime) -> None:
-        self._place = SpoolPlace(path, floor=floor)
+    def __init__(self, path: Path, *, floor: datetime, box: Box = _NOBODYS) -> None:
+        self._place = SpoolPlace(path, floor=floor, box=box)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="spool-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="spool-reader")
         self._queue: deque[_Append] = deque()
@@ -128,6 +132,10 @@ class SqliteSpool:
         """Tell ``listener`` of all events from now on, in the event loop, as soon as they are on disk."""
         self._listeners.append(listener)
 
+    def on_damage(self, listener: Callable[[Sequence[UsageTotal]], None]) -> None:
+        """Tell ``listener``, in the writing thread, of acknowledged events that a damaged file has not given back."""
+        self._place.on_damage = listener
+
     async def head(self, limit: int) -> Sequence[SpooledEvent]:
         """The oldest events."""
         return await self._read(lambda file: file.head(limit))
@@ -138,7 +146,15 @@ class SqliteSpool:
 
     async def totals(self, *, after: int) -> Sequence[UsageTotal]:
         """What waits behind seq ``after``, by tenant, meter and day."""
-        return await self._read(lambda file: tally(file.texts(after)))
+        return await self._read(lambda file: file.waiting(after))
+
+    async def account(self) -> SpoolAccount:
+        """What was accepted in the stream, and what of it the database has been handed, at one instant."""
+        return await self._read(lambda file: file.account())
+
+    async def renew(self, stream: StreamId) -> None:
+        """Begin a new stream in the place of ``stream``, whose seqs mean other events in the database."""
+        await self._write(lambda file: file.renew() if file.stream == stream else None)
 
     async def filled(self) -> None:
         """Return as soon as something waits."""
@@ -224,6 +240,7 @@ def _append(file: SpoolFile, group: Sequence[_Append]) -> int:
     reach(Failpoint.SPOOL_APPEND_BEGUN)
     file.append(
         [event.canonical for event in events],
+        totals=tally_events(events),
         newest_ms=max((trusted_ms(event.event_id) for event in events), default=0),
     )
     reach(Failpoint.SPOOL_APPEND_COMMITTED)

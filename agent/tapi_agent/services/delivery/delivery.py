@@ -24,13 +24,14 @@ from tapi_agent.services.delivery.settler import Settler
 from tapi_agent.services.delivery.sink import Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from tapi_agent.domain.batch import LeasedBatch
     from tapi_agent.domain.delivery import WireBatch
     from tapi_agent.domain.ids import DeviceId
     from tapi_agent.domain.settlement import Pause, Settlement
+    from tapi_agent.domain.usage import UsageTotal
     from tapi_agent.ports.billing import BillingService
     from tapi_agent.ports.clock import TrustedClock
     from tapi_agent.services.connectivity import Connectivity
@@ -95,6 +96,10 @@ class Delivery:
     def on_drained(self, listener: Callable[[], None]) -> None:
         """Tell ``listener`` whenever the database has more events."""
         self._drainer.on_drained(listener)
+
+    def on_lost(self, listener: Callable[[Sequence[UsageTotal]], None]) -> None:
+        """Tell ``listener`` of what the database came back without."""
+        self._drainer.on_lost(listener)
 
     def wake(self) -> None:
         """A dependency is back: drain and send now."""
@@ -185,6 +190,7 @@ class Delivery:
 
     async def _take_up(self, *, hasten: bool) -> datetime:
         """What earlier rounds, or an earlier run, have left open; returns when this round began."""
+        await self._drainer.compare()
         began = await self._sender.begin()
         if hasten:
             await self._stores.batches.hasten()

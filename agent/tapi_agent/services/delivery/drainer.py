@@ -3,46 +3,104 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from tapi_agent import telemetry
+from tapi_agent.domain.errors import SetBackError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from tapi_agent.ports.usage import Ledger, Spool
+    from tapi_agent.domain.usage import SpooledEvent, UsageTotal
+    from tapi_agent.ports.spool import Spool, SpoolAccount
+    from tapi_agent.ports.usage import Ledger
 
 log = structlog.get_logger(__name__)
 
 _AT_ONCE: Final = 1000
 
 
+class SpoolSilentError(UnavailableError):
+    """The spool, and not the database, gives no answer."""
+
+
 class Drainer:
-    """One at a time: events leave the spool when the database has them, and not before."""
+    """One at a time: events leave the spool when the database has them, and not before.
+
+    A database that comes back without what it had is noticed before anything new gets there, or goes out from there.
+    """
 
     def __init__(self, *, spool: Spool, ledger: Ledger) -> None:
         self._spool = spool
         self._ledger = ledger
         self._lock = asyncio.Lock()
+        self._compared = False
         self._listeners: list[Callable[[], None]] = []
+        self._mourners: list[Callable[[Sequence[UsageTotal]], None]] = []
 
     def on_drained(self, listener: Callable[[], None]) -> None:
         """Tell ``listener`` whenever the database has more events. It may neither wait nor raise."""
         self._listeners.append(listener)
+
+    def on_lost(self, listener: Callable[[Sequence[UsageTotal]], None]) -> None:
+        """Tell ``listener`` of what the database came back without. It may neither wait nor raise."""
+        self._mourners.append(listener)
+
+    async def compare(self) -> None:
+        """Account for what the database lacks, if it was set back. Raises ``UnavailableError`` of the database.
+
+        While the spool gives no answer nothing can be compared: what the database has may go out all the same.
+        """
+        async with self._lock:
+            with suppress(SpoolSilentError):
+                await self._compare()
 
     async def drain(self) -> int:
         """Until the spool is empty; returns how many events left it. Raises ``UnavailableError`` of either store."""
         drained = 0
         async with self._lock:
             while events := await self._spool.head(_AT_ONCE):
-                kept = await self._ledger.keep(events)
-                await self._spool.discard(events[-1].seq, stream=events[-1].stream)
-                drained += len(events)
-                for listener in self._listeners:
-                    listener()
-                if lost := kept.conflicts + kept.dead:
-                    telemetry.USAGE_DEAD_LETTERS.inc(lost)
-                    log.error("usage.dead_letters", conflicts=kept.conflicts, unstorable=kept.dead)
+                if not self._compared:
+                    await self._compare()
+                    continue
+                with suppress(SetBackError):
+                    await self._hand_over(events)
+                    drained += len(events)
         return drained
+
+    async def _hand_over(self, events: Sequence[SpooledEvent]) -> None:
+        self._compared = False
+        kept = await self._ledger.keep(events, after=self._spool.drained_seq)
+        await self._spool.discard(events[-1].seq, stream=events[-1].stream)
+        self._compared = True
+        for listener in self._listeners:
+            listener()
+        if lost := kept.conflicts + kept.dead:
+            telemetry.USAGE_DEAD_LETTERS.inc(lost)
+            log.error("usage.dead_letters", conflicts=kept.conflicts, unstorable=kept.dead)
+
+    async def _compare(self) -> None:
+        account = await self._account()
+        found = await self._ledger.compare(account)
+        if found.spool_is_older:
+            log.error("spool.is_older_than_the_database", stream=str(account.stream))
+            await self._spool.renew(account.stream)
+            return
+        self._compared = True
+        if found.lost:
+            self._mourn(found.lost)
+
+    async def _account(self) -> SpoolAccount:
+        try:
+            return await self._spool.account()
+        except UnavailableError as error:
+            raise SpoolSilentError(str(error), fix=error.fix) from error
+
+    def _mourn(self, lost: Sequence[UsageTotal]) -> None:
+        events = sum(total.events + total.local_events for total in lost)
+        log.error("usage.database_was_set_back", lost=events, fix="tapi-agent usage reconcile: what was billed of it")
+        for listener in self._mourners:
+            listener(lost)

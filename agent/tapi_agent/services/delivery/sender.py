@@ -8,6 +8,7 @@ from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.delivery import Known, WireBatch, read_reply
 from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.domain.settlement import PauseReason, Retry, ServiceMemory, Settled, Settlement
+from tapi_agent.failpoints import Failpoint, reach
 from tapi_agent.services.connectivity import BILLING
 
 if TYPE_CHECKING:
@@ -70,9 +71,11 @@ class Sender:
 
     async def deliver(self, batch: LeasedBatch) -> Settlement:
         """Send a leased batch and write down what became of it."""
+        reach(Failpoint.SEND_BEGUN)
         reply = await self._billing.send_usage(
             WireBatch(batch_id=batch.batch_id, body=batch.body, dialect=batch.dialect)
         )
+        reach(Failpoint.SEND_ANSWERED)
         dedupes = self.memory.dedupes and batch.dialect is Dialect.EXTENDED
         settlement = read_reply(
             reply, batch, Known(dedupes=dedupes, may_fall_back=self._terms.dialect is None and not dedupes)
@@ -94,6 +97,7 @@ class Sender:
             limit=self._terms.batch_size,
             max_bytes=self.memory.max_bytes,
             dialect=self._terms.dialect or self.memory.dialect,
+            dedupes=self.memory.dedupes,
         )
 
     def _tell_connectivity(self, settlement: Settlement) -> None:

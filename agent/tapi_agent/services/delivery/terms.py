@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tapi_agent.domain.batch import MAX_EVENTS, Dialect
 
 if TYPE_CHECKING:
-    from tapi_agent.ports.usage import Batches, Doubts, Ledger, Memory, Roots, Spool
+    from tapi_agent.ports.spool import Spool
+    from tapi_agent.ports.usage import Batches, Doubts, Ledger, Memory, Roots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tapi_agent.ports.clock import TrustedClock
     from tapi_agent.ports.collected import CollectedStore
     from tapi_agent.ports.hooks import Samplers, UsageSample
-    from tapi_agent.ports.usage import Spool
+    from tapi_agent.ports.spool import Spool
     from tapi_agent.services.metering import Metering
     from tapi_agent.services.plugins.books import Key
 

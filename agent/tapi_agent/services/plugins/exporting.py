@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tapi_agent.ports.hooks import SinkOffer, Sinks
     from tapi_agent.ports.sinks import SinkLog
-    from tapi_agent.ports.usage import Spool
+    from tapi_agent.ports.spool import Spool
 
 log = structlog.get_logger(__name__)
 

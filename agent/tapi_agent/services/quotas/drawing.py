@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.ids import TenantId
     from tapi_agent.ports.clock import Clock
     from tapi_agent.ports.quotas import Count, QuotaKey, QuotaLedger, Stake
-    from tapi_agent.ports.usage import Spool
+    from tapi_agent.ports.spool import Spool
     from tapi_agent.services.connectivity import Connectivity
     from tapi_agent.services.quotas.account import Account
 

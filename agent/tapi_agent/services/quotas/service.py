@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tapi_agent.ports.clock import Clock, TrustedClock
     from tapi_agent.ports.quotas import Asked, QuotaLedger
     from tapi_agent.ports.seal import Seal
-    from tapi_agent.ports.usage import Spool
+    from tapi_agent.ports.spool import Spool
     from tapi_agent.services.connectivity import Connectivity
     from tapi_agent.services.metering import Metering, Recorded
     from tapi_agent.services.quotas.values import Denial, Grant, QuotaStatus, ReserveRequest

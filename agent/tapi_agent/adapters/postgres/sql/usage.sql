@@ -3,7 +3,8 @@
 -- name: insert_events
 -- %(events)s is a JSON array of canonical texts, %(seqs)s their places. json_array_elements gives each element back byte for
 -- byte, so the text that is kept is the text that was recorded. Totals change only by rows that the insert returns, in order
--- of their key, so that two agents cannot wait for each other.
+-- of their key, so that two agents cannot wait for each other. Arrivals change by every place that the stream had not drained
+-- before, whatever becomes of what stands there.
 WITH given AS (
     SELECT event.*, element.document::text AS canonical, element.seq
     FROM ROWS FROM (json_array_elements(%(events)s::json), unnest(%(seqs)s::bigint[])) AS element (document, seq),
@@ -33,6 +34,19 @@ WITH given AS (
         quantity = total.quantity + excluded.quantity,
         local_events = total.local_events + excluded.local_events,
         local_quantity = total.local_quantity + excluded.local_quantity
+), arrived AS (
+    INSERT INTO usage_arrivals AS known (stream, tenant_id, meter, unit, day, events, quantity, local_events, local_quantity)
+    SELECT %(stream)s, tenant_id, event_type, unit, (event_time AT TIME ZONE 'UTC')::date AS day,
+        count(*) FILTER (WHERE billable IS NOT FALSE), coalesce(sum(quantity) FILTER (WHERE billable IS NOT FALSE), 0),
+        count(*) FILTER (WHERE billable IS FALSE), coalesce(sum(quantity) FILTER (WHERE billable IS FALSE), 0)
+    FROM given
+    WHERE seq > coalesce((SELECT drained_seq FROM agent_streams WHERE stream = %(stream)s), 0)
+    GROUP BY tenant_id, event_type, unit, day
+    ON CONFLICT (stream, tenant_id, meter, unit, day) DO UPDATE SET
+        events = known.events + excluded.events,
+        quantity = known.quantity + excluded.quantity,
+        local_events = known.local_events + excluded.local_events,
+        local_quantity = known.local_quantity + excluded.local_quantity
 )
 SELECT seq FROM kept
 
@@ -65,9 +79,12 @@ SELECT
     (SELECT count(*) FROM conflicts) AS conflicts
 
 -- name: advance_stream
+-- No row when the stream has drained less here than it was told up to %(after)s: the database was set back.
 INSERT INTO agent_streams AS known (stream, device_id, drained_seq)
-VALUES (%(stream)s, %(device_id)s, %(seq)s)
+SELECT %(stream)s, %(device_id)s, %(seq)s
+WHERE %(after)s <= coalesce((SELECT drained_seq FROM agent_streams WHERE stream = %(stream)s), 0)
 ON CONFLICT (stream) DO UPDATE SET drained_seq = greatest(known.drained_seq, excluded.drained_seq)
+RETURNING drained_seq
 
 -- name: bury
 INSERT INTO usage_dead_letters (event_id, stream, seq, code, detail, event)
@@ -101,3 +118,70 @@ WITH own AS (
 SELECT pending.events AS pending, pending.oldest AS oldest_pending_at, batched.sealed, batched.ambiguous,
     (SELECT count(*) FROM usage_dead_letters JOIN own USING (stream)) AS dead
 FROM pending, batched
+
+-- name: bury_arrives
+-- A row that PostgreSQL refuses has arrived all the same; its sums were read by us.
+INSERT INTO usage_arrivals AS known (stream, tenant_id, meter, unit, day, events, quantity, local_events, local_quantity)
+SELECT %(stream)s, %(tenant_id)s, %(meter)s, %(unit)s, %(day)s, %(events)s, %(quantity)s, %(local_events)s, %(local_quantity)s
+WHERE %(seq)s > coalesce((SELECT drained_seq FROM agent_streams WHERE stream = %(stream)s), 0)
+ON CONFLICT (stream, tenant_id, meter, unit, day) DO UPDATE SET
+    events = known.events + excluded.events,
+    quantity = known.quantity + excluded.quantity,
+    local_events = known.local_events + excluded.local_events,
+    local_quantity = known.local_quantity + excluded.local_quantity
+
+-- name: lock_stream
+-- The row of our stream, made if need be, locked until the transaction ends.
+INSERT INTO agent_streams AS known (stream, device_id, drained_seq) VALUES (%(stream)s, %(device_id)s, 0)
+ON CONFLICT (stream) DO UPDATE SET drained_seq = known.drained_seq
+RETURNING drained_seq
+
+-- name: lose
+-- %(drained)s: JSON array of what the spool has handed over by now, by tenant, meter, unit and day. Whatever of it has not
+-- arrived was here once and is lost.
+WITH handed AS (
+    SELECT * FROM json_to_recordset(%(drained)s::json) AS handed (
+        tenant_id text, meter text, unit text, day date,
+        events bigint, quantity numeric, local_events bigint, local_quantity numeric)
+), gone AS (
+    SELECT tenant_id, meter, unit, day,
+        handed.events - coalesce(known.events, 0) AS events,
+        handed.quantity - coalesce(known.quantity, 0) AS quantity,
+        handed.local_events - coalesce(known.local_events, 0) AS local_events,
+        handed.local_quantity - coalesce(known.local_quantity, 0) AS local_quantity
+    FROM handed
+    LEFT JOIN (SELECT * FROM usage_arrivals WHERE stream = %(stream)s) AS known USING (tenant_id, meter, unit, day)
+), noted AS (
+    INSERT INTO usage_arrivals AS known (
+        stream, tenant_id, meter, unit, day, events, quantity, local_events, local_quantity, lost_events, lost_quantity)
+    SELECT %(stream)s, tenant_id, meter, unit, day, events, quantity, local_events, local_quantity,
+        events + local_events, quantity + local_quantity
+    FROM gone WHERE events + local_events > 0
+    ON CONFLICT (stream, tenant_id, meter, unit, day) DO UPDATE SET
+        events = known.events + excluded.events,
+        quantity = known.quantity + excluded.quantity,
+        local_events = known.local_events + excluded.local_events,
+        local_quantity = known.local_quantity + excluded.local_quantity,
+        lost_events = known.lost_events + excluded.lost_events,
+        lost_quantity = known.lost_quantity + excluded.lost_quantity
+)
+SELECT * FROM gone WHERE events + local_events > 0 ORDER BY tenant_id, meter, unit, day
+
+-- name: suspect
+-- What was here before the gap may have been sent in the life that is gone.
+UPDATE agent_streams SET drained_seq = %(seq)s, suspect_seq = greatest(suspect_seq, drained_seq) WHERE stream = %(stream)s
+
+-- name: suspect_copies
+-- Once for a copy: what it brings along is suspect, and so is all that the former stream has brought here before. Returns no
+-- row when that was done.
+WITH ours AS (
+    UPDATE agent_streams SET suspect_seq = %(seq)s WHERE stream = %(stream)s AND suspect_seq < %(seq)s RETURNING stream
+)
+UPDATE agent_streams SET suspect_seq = drained_seq WHERE stream = %(former)s AND EXISTS (SELECT FROM ours)
+
+-- name: doubt_suspects
+-- Its batches have been sealed before: nobody knows whether they were sent. Those of a service that dedupes go out again.
+UPDATE usage_batches SET
+    state = 'ambiguous', lease_owner = NULL, lease_until = NULL, refused = false, next_attempt_at = clock_timestamp(),
+    last_reply = 'the database was set back: it may have been sent before'
+WHERE stream = %(stream)s AND state IN ('sealed', 'sending')
