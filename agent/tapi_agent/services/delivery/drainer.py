@@ -23,10 +23,6 @@ log = structlog.get_logger(__name__)
 _AT_ONCE: Final = 1000
 
 
-class SpoolSilentError(UnavailableError):
-    """The spool, and not the database, gives no answer."""
-
-
 class Drainer:
     """One at a time: events leave the spool when the database has them, and not before.
 
@@ -55,8 +51,11 @@ class Drainer:
         While the spool gives no answer nothing can be compared: what the database has may go out all the same.
         """
         async with self._lock:
-            with suppress(SpoolSilentError):
-                await self._compare()
+            try:
+                account = await self._spool.account()
+            except UnavailableError:
+                return
+            await self._compare(account)
 
     async def drain(self) -> int:
         """Until the spool is empty; returns how many events left it. Raises ``UnavailableError`` of either store."""
@@ -64,7 +63,7 @@ class Drainer:
         async with self._lock:
             while events := await self._spool.head(_AT_ONCE):
                 if not self._compared:
-                    await self._compare()
+                    await self._compare(await self._spool.account())
                     continue
                 with suppress(SetBackError):
                     await self._hand_over(events)
@@ -82,8 +81,7 @@ class Drainer:
             telemetry.USAGE_DEAD_LETTERS.inc(lost)
             log.error("usage.dead_letters", conflicts=kept.conflicts, unstorable=kept.dead)
 
-    async def _compare(self) -> None:
-        account = await self._account()
+    async def _compare(self, account: SpoolAccount) -> None:
         found = await self._ledger.compare(account)
         if found.spool_is_older:
             log.error("spool.is_older_than_the_database", stream=str(account.stream))
@@ -92,12 +90,6 @@ class Drainer:
         self._compared = True
         if found.lost:
             self._mourn(found.lost)
-
-    async def _account(self) -> SpoolAccount:
-        try:
-            return await self._spool.account()
-        except UnavailableError as error:
-            raise SpoolSilentError(str(error), fix=error.fix) from error
 
     def _mourn(self, lost: Sequence[UsageTotal]) -> None:
         events = sum(total.events + total.local_events for total in lost)
