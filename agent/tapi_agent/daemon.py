@@ -86,6 +86,7 @@ async def _start(agent: Agent) -> None:
     The local evidence file decides; Redis and PostgreSQL are read as soon as they answer, which may be a second later.
     """
     await agent.core.clock.start()
+    await agent.usage.losses.start()
     await agent.licensing.start()
     await agent.overrides.start()
     for camera in agent.cameras:

@@ -12,10 +12,7 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Final
 
 VARIABLE: Final = "TAPI_FAILPOINTS"
 _SIGNALS: Final = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
@@ -33,6 +30,10 @@ class Failpoint(StrEnum):
     SPOOL_RESCUE_SAVED = "spool.rescue.saved"
     SPOOL_RESCUE_SET_ASIDE = "spool.rescue.set_aside"
     SPOOL_RESCUE_DONE = "spool.rescue.done"
+    LOSS_WRITTEN = "loss.written"
+    LOSS_SYNCED = "loss.synced"
+    BALLAST_HELD = "ballast.held"
+    BALLAST_DROPPED = "ballast.dropped"
     LEDGER_KEEP_WRITTEN = "ledger.keep.written"
     LEDGER_KEEP_COMMITTED = "ledger.keep.committed"
     LEDGER_BURY_WRITTEN = "ledger.bury.written"
@@ -76,9 +77,12 @@ def reach(point: Failpoint) -> None:
         os.kill(os.getpid(), trap.signal)
 
 
-def _traps(text: str) -> Mapping[Failpoint, _Trap]:
-    """Raises ``ValueError`` for a place or a signal that does not exist: a test that sets none would prove nothing."""
-    return dict(_trap(entry) for entry in text.split(",") if entry)
+def arm(text: str) -> None:
+    """Set traps, as TAPI_FAILPOINTS has them: for a test's process that was forked and not started.
+
+    Raises ``ValueError`` for a place or a signal that does not exist: a test that sets none would prove nothing.
+    """
+    _TRAPS.update(map(_trap, filter(None, text.split(","))))
 
 
 def _trap(entry: str) -> tuple[Failpoint, _Trap]:
@@ -89,4 +93,5 @@ def _trap(entry: str) -> tuple[Failpoint, _Trap]:
     return Failpoint(name), _Trap(_SIGNALS[word], int(at or 1), count(1))
 
 
-_TRAPS: Final = _traps(os.environ.get(VARIABLE, ""))
+_TRAPS: Final[dict[Failpoint, _Trap]] = {}
+arm(os.environ.get(VARIABLE, ""))

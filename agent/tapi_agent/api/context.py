@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from tapi_agent.services.entitlements import Entitlements
     from tapi_agent.services.heartbeat import Heartbeat
     from tapi_agent.services.licensing import Licensing
+    from tapi_agent.services.losses import Losses
     from tapi_agent.services.metering import Metering
     from tapi_agent.services.quotas import Quotas
+    from tapi_agent.services.space import Space
     from tapi_agent.services.timekeeping import Timekeeper
 
 
@@ -41,6 +43,8 @@ class Context:
     entitlements: Entitlements
     metering: Metering
     delivery: Delivery
+    space: Space
+    losses: Losses
     quotas: Quotas
     costs: Costs
     cameras: Cameras

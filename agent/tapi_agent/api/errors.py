@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from tapi_agent.api.replies import Problem
-from tapi_agent.domain.errors import InvalidInputError, RejectedError, TapiError, UnavailableError
+from tapi_agent.domain.errors import InvalidInputError, NoSpaceError, RejectedError, TapiError, UnavailableError
 from tapi_agent.domain.lease import LeaseRefusedError
 
 if TYPE_CHECKING:
@@ -74,13 +74,12 @@ def _refused(error: LeaseRefusedError) -> Problem:
 
 def _unavailable(error: UnavailableError) -> Problem:
     wait = error.retry_after.total_seconds() if error.retry_after else 1
-    return Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        str(error),
-        code="unavailable",
-        fix=error.fix,
-        headers={"Retry-After": str(max(1, round(wait)))},
-    )
+    headers = {"Retry-After": str(max(1, round(wait)))}
+    if isinstance(error, NoSpaceError):
+        status = HTTPStatus.INSUFFICIENT_STORAGE
+        return Problem(status, str(error), code="no_space", fix=error.fix, headers=headers)
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    return Problem(status, str(error), code="unavailable", fix=error.fix, headers=headers)
 
 
 async def _parameters(_request: Request, error: Exception) -> Problem:

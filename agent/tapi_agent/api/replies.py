@@ -59,7 +59,7 @@ class Problem(JSONResponse):
             "code": code,
             "detail": detail,
             "fix": fix,
-            "retryable": status == HTTPStatus.SERVICE_UNAVAILABLE,
+            "retryable": status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE),
         }
         super().__init__(document | ({"errors": list(errors)} if errors else {}), int(status), headers)
 

@@ -8,16 +8,18 @@ import orjson
 from pydantic_core import to_jsonable_python
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from tapi_agent.api.context import Context
     from tapi_agent.domain.camera import CameraSetup
     from tapi_agent.domain.decision import Answer
     from tapi_agent.domain.license import Standing
+    from tapi_agent.domain.loss import Loss
     from tapi_agent.services.connectivity import DependencyReport
     from tapi_agent.services.delivery import Backlog, SyncReport
     from tapi_agent.services.licensing import DeviceLicense, ImportedLease, ImportReport, LicenseRequest, LicenseView
+    from tapi_agent.services.space import SpaceReport
     from tapi_agent.services.timekeeping import ClockReport
 
 _JSON_TEXTS: Final = frozenset({"metadata", "config", "settings"})
@@ -178,7 +180,16 @@ def usage_document(report: Backlog | SyncReport) -> dict[str, Any]:
     return {**plain(report), "paused": pause and {**plain(pause), "fix": pause.reason.fix}}
 
 
-def status_document(context: Context, backlog: Backlog) -> dict[str, Any]:
+def space_document(report: SpaceReport) -> dict[str, Any]:
+    """Room on the disk of the state directory."""
+    return {
+        "room": report.room.name.lower(),
+        "free_bytes": report.free,
+        "ballast": report.holds_ballast,
+    }
+
+
+def status_document(context: Context, backlog: Backlog, losses: Sequence[Loss]) -> dict[str, Any]:
     """GET /api/v1/status."""
     return {
         "version": context.version,
@@ -189,6 +200,8 @@ def status_document(context: Context, backlog: Backlog) -> dict[str, Any]:
         "clock": clock_document(context.clock.describe()),
         "dependencies": dependencies_document(context.connectivity.report()),
         "usage": usage_document(backlog),
+        "space": space_document(context.space.report()),
+        "losses": [plain(loss) for loss in losses],
         "plugins": [{"name": p.name, "enabled": p.enabled, "error": p.error} for p in context.plugins()],
         "problems": list(context.problems),
     }

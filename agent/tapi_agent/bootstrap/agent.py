@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from tapi_agent.bootstrap.entitlements import Deciding
     from tapi_agent.bootstrap.plugins import PluginWork
     from tapi_agent.services.cameras import Cameras
-    from tapi_agent.services.delivery import Delivery
     from tapi_agent.services.health import StoreWatch
     from tapi_agent.services.licensing import Licensing
     from tapi_agent.services.overrides import Overrides
@@ -57,6 +56,7 @@ _EVALUATE_EVERY: Final = timedelta(seconds=10)
 _REMIND_EVERY: Final = timedelta(hours=1)
 _COMPARE_CAMERAS: Final = timedelta(seconds=10)
 _LOOK_FOR_USAGE: Final = timedelta(seconds=15)
+_LOOK_FOR_SPACE: Final = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +93,8 @@ def assemble(settings: Settings) -> Agent:
     heartbeat = _heartbeat(settings, base, licensing)
     decided = deciding(settings, base, chosen, metered, licensing, declarations)
     work = plugin_work(settings, base, chosen, metered, plugins)
-    jobs = _jobs(settings, base, licensing, site, metered.delivery, heartbeat)
-    jobs += [*maintenance_jobs(settings, base, chosen, metered.spool), *work.jobs]
+    jobs = _jobs(settings, base, licensing, site, metered, heartbeat)
+    jobs += [*maintenance_jobs(settings, base, chosen, metered), *work.jobs]
     scheduler = JobScheduler(jobs, clock=base.machine)
     _follow(plugins, settings, metered, decided, work, scheduler)
     telemetry.POSTGRES_POOL.watch(chosen.database.statistics)
@@ -108,6 +108,8 @@ def assemble(settings: Settings) -> Agent:
         entitlements=decided.entitlements,
         metering=metered.metering,
         delivery=metered.delivery,
+        space=metered.space,
+        losses=metered.losses,
         quotas=decided.quotas,
         costs=costs(settings, licensing, decided.entitlements, decided.quotas),
         cameras=site,
@@ -120,6 +122,8 @@ def assemble(settings: Settings) -> Agent:
             plugins=work.overview,
             connectivity=base.connectivity,
             clock=base.clock,
+            space=metered.space,
+            losses=metered.losses,
             unknown_packs=decided.entitlements.unknown_packs,
             problems=problems,
         ),
@@ -194,7 +198,7 @@ def _heartbeat(settings: Settings, core: Core, licensing: Licensing) -> Heartbea
 
 
 def _jobs(
-    settings: Settings, core: Core, licensing: Licensing, site: Cameras, delivery: Delivery, heartbeat: Heartbeat
+    settings: Settings, core: Core, licensing: Licensing, site: Cameras, metered: Usage, heartbeat: Heartbeat
 ) -> list[Job]:
     """The schedule. What waits for an event instead of a time is a task of the daemon."""
     look = min(_LOOK_FOR_USAGE, settings.usage_sync_interval / 4)
@@ -205,7 +209,8 @@ def _jobs(
         Job(name="clock-merge", verb=core.clock.consult, interval=_LOOK_FOR_MARKS),
         Job(name="billing-probe", verb=core.connectivity.probe_billing, interval=settings.connectivity_probe),
         Job(name="camera-sync", verb=site.reconcile, interval=_COMPARE_CAMERAS),
-        Job(name="usage-sync", verb=delivery.sync_if_due, interval=look),
+        Job(name="usage-sync", verb=metered.delivery.sync_if_due, interval=look),
+        Job(name="space", verb=metered.space.look, interval=_LOOK_FOR_SPACE),
     ]
     if settings.enable_heartbeat:
         jobs.append(Job(name="heartbeat", verb=heartbeat.beat, interval=settings.heartbeat_interval))

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from tapi_agent.adapters.files import FileLosses, StateDisk
+from tapi_agent.adapters.hardware import Hardware
 from tapi_agent.adapters.postgres.usage import PostgresLedger
 from tapi_agent.adapters.postgres.usage_batches import PostgresBatches
 from tapi_agent.adapters.postgres.usage_doubts import PostgresDoubts, PostgresServiceMemory
 from tapi_agent.adapters.postgres.usage_roots import PostgresRoots
 from tapi_agent.adapters.postgres.usage_sealing import BatchIds
+from tapi_agent.adapters.spool.home import Box
 from tapi_agent.adapters.spool.spool import SqliteSpool
 from tapi_agent.domain.batch import Dialect
+from tapi_agent.domain.loss import LossKind
+from tapi_agent.domain.space import SpaceTerms
 from tapi_agent.domain.trusted_time import BUILT
 from tapi_agent.services.delivery import Delivery, DeliveryTerms, UsageStores
+from tapi_agent.services.losses import Losses
 from tapi_agent.services.metering import Metering
+from tapi_agent.services.space import Space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +39,8 @@ class Usage:
     """What records usage and what brings it to the bill."""
 
     spool: SqliteSpool
+    space: Space
+    losses: Losses
     metering: Metering
     delivery: Delivery
 
@@ -38,11 +48,20 @@ class Usage:
 def usage(settings: Settings, core: Core, stores: Stores, meters: Mapping[str, Meter]) -> Usage:
     """Both, for these settings; ``meters`` as the plugins declare them."""
     device = core.subject.device_id
-    ids = BatchIds(clock=core.clock, entropy=os.urandom)
-    spool = SqliteSpool(settings.tapi_state_dir / "spool" / "usage.db", floor=BUILT - settings.usage_keep)
+    place = settings.tapi_state_dir / "spool"
+    box = Box(device_id=device, marks=Hardware().components())
+    spool = SqliteSpool(place / "usage.db", floor=BUILT - settings.usage_keep, box=box)
     ledger = PostgresLedger(database=stores.database, device_id=device)
+    delivery = _delivery(settings, core, stores, spool, ledger)
+    losses = Losses(ledger=FileLosses(place / "losses"), clock=core.clock)
+    spool.on_damage(partial(losses.lost, LossKind.DAMAGED))
+    delivery.on_lost(partial(losses.lost, LossKind.ROLLED_BACK))
+    disk = StateDisk(place / "ballast", size=settings.spool_ballast_bytes)
+    space = Space(disk=disk, terms=_space(settings), losses=losses, on_relief=delivery.wake)
+    delivery.when_cramped(space.relieve)
     metering = Metering(
         spool=spool,
+        admission=space,
         ledger=ledger,
         meters=switched(meters, settings),
         clock=core.clock,
@@ -50,11 +69,16 @@ def usage(settings: Settings, core: Core, stores: Stores, meters: Mapping[str, M
         default_tenant=core.subject.tenant_id or None,
         entropy=os.urandom,
     )
-    delivery = Delivery(
+    return Usage(spool=spool, space=space, losses=losses, metering=metering, delivery=delivery)
+
+
+def _delivery(settings: Settings, core: Core, stores: Stores, spool: SqliteSpool, ledger: PostgresLedger) -> Delivery:
+    ids = BatchIds(clock=core.clock, entropy=os.urandom)
+    return Delivery(
         stores=UsageStores(
             spool=spool,
             ledger=ledger,
-            batches=PostgresBatches(database=stores.database, device_id=device, ids=ids),
+            batches=PostgresBatches(database=stores.database, device_id=core.subject.device_id, ids=ids),
             roots=PostgresRoots(database=stores.database, ids=ids),
             doubts=PostgresDoubts(database=stores.database),
             memory=PostgresServiceMemory(database=stores.database),
@@ -64,10 +88,9 @@ def usage(settings: Settings, core: Core, stores: Stores, meters: Mapping[str, M
         clock=core.clock,
         monotonic=core.machine.monotonic,
         entropy=os.urandom,
-        device_id=device,
+        device_id=core.subject.device_id,
         terms=_terms(settings),
     )
-    return Usage(spool=spool, metering=metering, delivery=delivery)
 
 
 def switched(meters: Mapping[str, Meter], settings: Settings) -> dict[str, Meter]:
@@ -76,6 +99,15 @@ def switched(meters: Mapping[str, Meter], settings: Settings) -> dict[str, Meter
         key: replace(meter, enabled=settings.tracked.get(key, settings.enable_usage_tracking))
         for key, meter in meters.items()
     }
+
+
+def _space(settings: Settings) -> SpaceTerms:
+    return SpaceTerms(
+        shed=settings.spool_shed_free_bytes,
+        slow=settings.spool_slow_free_bytes,
+        least=settings.spool_min_free_bytes,
+        ballast=settings.spool_ballast_bytes,
+    )
 
 
 def _terms(settings: Settings) -> DeliveryTerms:

@@ -20,6 +20,15 @@ _BACKLOG: Final = {
 }
 
 
+_MIB: Final = 1024**2
+_ROOMS: Final = {
+    "plenty": "",
+    "shed": ", [yellow]little: delivered usage goes early[/]",
+    "slow": ", [yellow]very little: recording is slowed down[/]",
+    "full": ", [red]full: new usage is refused[/]",
+}
+
+
 def status(socket: SocketOption = None, as_json: JsonOption = False) -> None:
     """Show how this box stands: license state and why, what comes next, dependencies, usage backlog."""
     with agent(socket) as client:
@@ -40,6 +49,7 @@ def show(document: dict[str, Any]) -> None:
                 "Next": _next(document["next_transition"], now),
                 "Cameras": _cameras(document["cameras"]),
                 "Usage": _usage(document["usage"]),
+                "Disk": _disk(document["space"]),
                 "Clock": _clock(document["clock"]),
                 "Device": f"{safe(document['device_id'])}, tenant {safe(document['tenant_id']) or '-'}",
                 "Agent": f"{safe(document['version'])}, {_plugins(document['plugins'])}",
@@ -81,6 +91,11 @@ def _usage(usage: dict[str, Any]) -> str:
     return "; ".join(filter(None, (", ".join(counts), unknown))) or "all delivered"
 
 
+def _disk(space: dict[str, Any]) -> str:
+    free = "not known yet" if space["free_bytes"] is None else f"{space['free_bytes'] // _MIB} MiB free"
+    return f"{free}{_ROOMS[space['room']]}"
+
+
 def _clock(clock: dict[str, Any]) -> str:
     flags = "".join(f", [yellow]{safe(flag)}[/]" for flag in clock["flags"])
     return f"{moment(clock['trusted_now'])}, {'confirmed' if clock['confirmed'] else 'not confirmed'}{flags}"
@@ -102,4 +117,7 @@ def _troubles(document: dict[str, Any]) -> Iterator[str]:
     paused = document["usage"]["paused"]
     if paused:
         yield f"no usage is sent: {safe(paused['reason'])}, {safe(paused['detail'])} → {safe(paused['fix'])}"
+    for loss in document["losses"]:
+        what = f"{loss['events']} events of {loss['meter'] or 'unknown meters'}, quantity {loss['quantity']}"
+        yield f"usage {safe(loss['kind'])}: {safe(what)} → tapi-agent doctor"
     yield from map(safe, document["problems"])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from tapi_agent.domain.errors import RejectedError, TapiError, UnavailableError
+from tapi_agent.domain.errors import NoSpaceError, RejectedError, TapiError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,8 +156,10 @@ def _refusal(response: _Response, document: Mapping[str, Any]) -> TapiError:
     message, fix = str(document.get("detail", f"refused ({response.status})")), str(document.get("fix", ""))
     if response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return RejectedError(message, code=str(document.get("code", response.status)), fix=fix)
-    wait = response.retry_after
-    return UnavailableError(message, fix=fix, retry_after=timedelta(seconds=int(wait)) if wait.isdecimal() else None)
+    wait = timedelta(seconds=int(response.retry_after)) if response.retry_after.isdecimal() else None
+    if response.status == HTTPStatus.INSUFFICIENT_STORAGE:
+        return NoSpaceError(message, retry_after=wait)
+    return UnavailableError(message, fix=fix, retry_after=wait)
 
 
 def _words(error: Exception) -> str:

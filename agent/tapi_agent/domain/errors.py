@@ -5,6 +5,7 @@
     TapiError                  carries what happened and the fix
     ├── ConfigurationError     change a setting, then start again (exit 78)
     ├── UnavailableError       wait and retry: a dependency gave no answer
+    │   ├── NoSpaceError       ... free space on the disk of the state directory
     │   └── SetBackError       ... a database lacks what it had before: compare first
     ├── RejectedError          do not retry: the request itself is wrong
     │   └── InvalidInputError  ... and here is the place in it
@@ -41,6 +42,14 @@ class UnavailableError(TapiError):
     def __init__(self, message: str, *, fix: str = "", retry_after: timedelta | None = None) -> None:
         super().__init__(message, fix=fix)
         self.retry_after = retry_after
+
+
+class NoSpaceError(UnavailableError):
+    """The disk of the state directory has no room for new events; those that were acknowledged are safe."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        fix = "free space on the disk of the state directory; recording goes on by itself within seconds"
+        super().__init__(message, fix=fix, retry_after=retry_after)
 
 
 class SetBackError(UnavailableError):

@@ -17,7 +17,7 @@ from tapi_agent.domain.months import month_of
 from tapi_agent.domain.retention import crowded_horizon
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from tapi_agent.domain.ids import StreamId
@@ -48,13 +48,21 @@ class Maintenance:
     """Keeps one database in order, together with the other agents that use it."""
 
     def __init__(
-        self, *, upkeep: Upkeep, retention: Retention, spool: Spool, clock: TrustedClock, terms: RetentionTerms
+        self,
+        *,
+        upkeep: Upkeep,
+        retention: Retention,
+        spool: Spool,
+        clock: TrustedClock,
+        terms: RetentionTerms,
+        is_crowded: Callable[[], bool],
     ) -> None:
         self._upkeep = upkeep
         self._retention = retention
         self._spool = spool
         self._clock = clock
         self._terms = terms
+        self._is_crowded = is_crowded
         self._raised: _Raised | None = None
 
     async def make_months(self) -> timedelta | None:
@@ -69,6 +77,10 @@ class Maintenance:
     async def retain_usage(self) -> timedelta | None:
         """Delete delivered usage that is old enough, or early where it takes too much space."""
         return await _unless_down(self._retain_usage())
+
+    async def shed_usage(self) -> timedelta | None:
+        """The same at once, while the disk is crowded."""
+        return await self.retain_usage() if self._is_crowded() else None
 
     async def retain_history(self) -> timedelta | None:
         """Delete old telemetry and old license edges."""
@@ -107,7 +119,7 @@ class Maintenance:
     async def _usage_horizon(self) -> datetime:
         now = self._clock.now()
         horizon = now - self._terms.usage
-        if await self._retention.usage_bytes() <= self._terms.usage_bytes:
+        if not self._is_crowded() and await self._retention.usage_bytes() <= self._terms.usage_bytes:
             return horizon
         oldest = await self._retention.oldest_finished()
         return max(horizon, crowded_horizon(oldest, now)) if oldest else horizon

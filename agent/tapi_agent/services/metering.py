@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tapi_agent.domain.errors import InvalidInputError, UnavailableError
+from tapi_agent.domain.errors import InvalidInputError, NoSpaceError, UnavailableError
 from tapi_agent.domain.event_time import Moment
 from tapi_agent.domain.ids import EPOCH
 from tapi_agent.domain.tally import add_up
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.ids import DeviceId, EventId, TenantId
     from tapi_agent.domain.usage import Meter, UsageEvent, UsageTotal
     from tapi_agent.ports.clock import EventClock
+    from tapi_agent.ports.space import Admission
     from tapi_agent.ports.spool import Spool
     from tapi_agent.ports.usage import Ledger, Totals
 
@@ -73,6 +74,7 @@ class Metering:
         self,
         *,
         spool: Spool,
+        admission: Admission,
         ledger: Ledger,
         meters: Mapping[str, Meter],
         clock: EventClock,
@@ -81,6 +83,7 @@ class Metering:
         entropy: Callable[[int], bytes],
     ) -> None:
         self._spool = spool
+        self._admission = admission
         self._ledger = ledger
         self._intake = Intake(meters=meters, device_id=device_id, default_tenant=default_tenant)
         self._clock = clock
@@ -98,10 +101,11 @@ class Metering:
     async def record(self, draft: object) -> Recorded:
         """Record one event; it is durable when this returns.
 
-        Raises ``InvalidInputError`` naming the field that is wrong, ``UnavailableError`` when the disk takes nothing.
+        Raises ``InvalidInputError`` naming the field that is wrong, ``NoSpaceError`` when the disk is full,
+        ``UnavailableError`` when it takes nothing.
         """
         event = self.preview(draft)
-        (seq,) = await self._spool.append([event])
+        (seq,) = await self._keep([event])
         return Recorded(event_id=event.event_id, seq=seq)
 
     def preview(self, draft: object) -> UsageEvent:
@@ -115,8 +119,18 @@ class Metering:
         """
         readings = [self._read(draft) for draft in drafts]
         events = [reading for reading in readings if not isinstance(reading, InvalidInputError)]
-        seqs = iter(await self._spool.append(events) if events else ())
+        seqs = iter(await self._keep(events) if events else ())
         return [_recorded(reading, seqs) for reading in readings]
+
+    async def _keep(self, events: Sequence[UsageEvent]) -> Sequence[int]:
+        """Spool them if there is room; what is refused for want of it is counted."""
+        if not self._admission.is_open:
+            await self._admission.admit(events)
+        try:
+            return await self._spool.append(events)
+        except NoSpaceError:
+            self._admission.refused(events)
+            raise
 
     async def summary(
         self, tenant_id: TenantId | None = None, *, since: date | None = None, until: date | None = None

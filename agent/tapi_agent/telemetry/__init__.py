@@ -17,9 +17,11 @@ from tapi_agent.telemetry.metrics import (
     PLUGIN_FAILURES,
     PLUGIN_SINK_BEHIND,
     POSTGRES_POOL,
+    SPACE_ROOM,
     SPOOL_EVENTS,
     USAGE_BATCHES,
     USAGE_DEAD_LETTERS,
+    USAGE_LOST,
     exposition,
 )
 from tapi_agent.telemetry.redaction import redacted, redacted_text
@@ -38,9 +40,11 @@ __all__ = [
     "PLUGIN_FAILURES",
     "PLUGIN_SINK_BEHIND",
     "POSTGRES_POOL",
+    "SPACE_ROOM",
     "SPOOL_EVENTS",
     "USAGE_BATCHES",
     "USAGE_DEAD_LETTERS",
+    "USAGE_LOST",
     "LogFile",
     "configure",
     "exposition",

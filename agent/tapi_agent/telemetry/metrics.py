@@ -32,6 +32,10 @@ USAGE_BATCHES: Final = Counter("tapi_usage_batches", "Batches by what became of 
 USAGE_DEAD_LETTERS: Final = Counter(
     "tapi_usage_dead_letters", "Events that cannot be billed and wait for the operator.", registry=REGISTRY
 )
+USAGE_LOST: Final = Counter(
+    "tapi_usage_lost", "Events that never reach the bill and are no dead letters.", ("kind", "meter"), registry=REGISTRY
+)
+SPACE_ROOM: Final = Gauge("tapi_space_room", "Room on the disk: 0 full, 1 slow, 2 shed, 3 plenty.", registry=REGISTRY)
 DEPENDENCY_UP: Final = Gauge(
     "tapi_dependency_up", "1 when the dependency answered last, 0 when not.", ("dependency",), registry=REGISTRY
 )

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from tapi_agent.domain.canonical import event_id_of
-from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.errors import SetBackError, UnavailableError
 from tapi_agent.domain.ids import EPOCH, StreamId
 from tapi_agent.domain.quota import UNLIMITED
 from tapi_agent.domain.tally import tally
 from tapi_agent.domain.usage import SpooledEvent
 from tapi_agent.ports.quotas import Count, Stake
-from tapi_agent.ports.usage import Kept
+from tapi_agent.ports.spool import SpoolAccount
+from tapi_agent.ports.usage import Comparison, Kept
 from tapi_agent.testing.licenses import Switch
 
 if TYPE_CHECKING:
@@ -89,9 +90,16 @@ class QuotaBook(Turns):
         self._events: dict[EventId, UsageTotal] = {}
         self._synced: set[EventId] = set()
 
-    async def keep(self, events: Sequence[SpooledEvent]) -> Kept:
+    async def compare(self, account: SpoolAccount) -> Comparison:
+        """Nothing is ever lost here: ``ports.usage.Ledger.compare``."""
+        await self.wait()
+        return Comparison(spool_is_older=self.drained_seq(account.stream) > account.last_seq)
+
+    async def keep(self, events: Sequence[SpooledEvent], *, after: int = 0) -> Kept:
         """Take events over from a spool: ``ports.usage.Ledger.keep``."""
         await self.wait()
+        if self.drained_seq(events[-1].stream) < after:
+            raise SetBackError("this book has never lost anything")
         new = {event_id_of(event.canonical): event for event in events}
         self._events = {key: tally([event.canonical])[0] for key, event in new.items()} | self._events
         self._drained[events[-1].stream] = max(events[-1].seq, self.drained_seq(events[-1].stream))
@@ -193,12 +201,13 @@ class FakeQuotaLedger(Turns):
 
 @dataclass(kw_only=True)
 class Disk:
-    """What a spool keeps: the texts that wait, by seq."""
+    """What a spool keeps: the texts that wait, and those that have been handed over, by seq."""
 
     stream: StreamId = field(default_factory=lambda: StreamId(uuid4()))
     drained_seq: int = 0
     last_seq: int = 0
     waiting: dict[int, str] = field(default_factory=dict)
+    drained: dict[int, str] = field(default_factory=dict)
 
 
 class MemorySpool(Turns):
@@ -259,6 +268,7 @@ class MemorySpool(Turns):
         """Forget those up to ``through``."""
         await self.wait()
         if stream == self.stream:
+            self._disk.drained |= {seq: text for seq, text in self._disk.waiting.items() if seq <= through}
             self._disk.waiting = {seq: text for seq, text in self._disk.waiting.items() if seq > through}
             self._disk.drained_seq = max(self._disk.drained_seq, through)
 
@@ -268,6 +278,22 @@ class MemorySpool(Turns):
         found = tally(text for seq, text in self._disk.waiting.items() if seq > after)
         await self.pass_turns()
         return found
+
+    async def account(self) -> SpoolAccount:
+        """What was accepted and handed over."""
+        await self.wait()
+        everything = [*self._disk.drained.values(), *self._disk.waiting.values()]
+        return SpoolAccount(
+            stream=self.stream,
+            drained_seq=self._disk.drained_seq,
+            last_seq=self._disk.last_seq,
+            accepted=tally(everything),
+            drained=tally(self._disk.drained.values()),
+        )
+
+    async def renew(self, stream: StreamId) -> None:
+        """No database is older than this."""
+        raise NotImplementedError(stream)
 
     async def filled(self) -> None:
         """Nobody waits for that here."""

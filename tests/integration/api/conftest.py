@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import httpx
 import pytest
 
+from tapi_agent.adapters.files import FileLosses, StateDisk
 from tapi_agent.adapters.postgres.cameras import PostgresCameras
 from tapi_agent.adapters.postgres.pool import Database
 from tapi_agent.adapters.postgres.quotas import PostgresQuotaLedger
@@ -40,6 +41,7 @@ from tapi_agent.domain.ids import TENANT, CameraId, DeviceId, TenantId
 from tapi_agent.domain.lease import Lease, LeaseKind
 from tapi_agent.domain.license import LicenseMode, Subject
 from tapi_agent.domain.pricing import PackPrice, PriceList
+from tapi_agent.domain.space import SpaceTerms
 from tapi_agent.plugin.host import PluginHost
 from tapi_agent.services.cameras import Cameras
 from tapi_agent.services.connectivity import POSTGRES, Connectivity
@@ -49,8 +51,10 @@ from tapi_agent.services.doctor import Doctor
 from tapi_agent.services.entitlements import Entitlements
 from tapi_agent.services.heartbeat import Heartbeat
 from tapi_agent.services.licensing import Leases, LicensePolicy, Licensing, Surroundings
+from tapi_agent.services.losses import Losses
 from tapi_agent.services.metering import Metering
 from tapi_agent.services.quotas import Quotas
+from tapi_agent.services.space import Space
 from tapi_agent.services.timekeeping import Timekeeper
 from tapi_agent.testing.billing import FakeBilling
 from tapi_agent.testing.cache import FakeSharedCache
@@ -171,7 +175,15 @@ async def agent_in(  # noqa: PLR0915 - a whole agent, part by part
     spool = SqliteSpool(folder / spool_name, floor=START - timedelta(days=30))
     ids = BatchIds(clock=clock, entropy=os.urandom)
     ledger = PostgresLedger(database=database, device_id=DEVICE)
+    losses = Losses(ledger=FileLosses(folder / "losses"), clock=clock)
+    space = Space(
+        disk=StateDisk(folder / "ballast", size=0),
+        terms=SpaceTerms(shed=3, slow=2, least=1, ballast=0),
+        losses=losses,
+        on_relief=connectivity.report,
+    )
     metering = Metering(
+        admission=space,
         spool=spool,
         ledger=ledger,
         meters=declared.meters,
@@ -211,6 +223,8 @@ async def agent_in(  # noqa: PLR0915 - a whole agent, part by part
         licensing=licensing,
         entitlements=entitlements,
         metering=metering,
+        space=space,
+        losses=losses,
         quotas=quotas,
         costs=Costs(prices=PRICES, entitlements=entitlements, cameras=licensing.cameras, quotas=quotas.statuses),
         delivery=Delivery(
@@ -253,6 +267,8 @@ async def agent_in(  # noqa: PLR0915 - a whole agent, part by part
             plugins=plugins,
             connectivity=connectivity,
             clock=clock,
+            space=space,
+            losses=losses,
             unknown_packs=entitlements.unknown_packs,
             problems=["TENANT_ID is too nice"],
         ),

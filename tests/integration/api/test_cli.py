@@ -70,6 +70,7 @@ def test_status_is_a_page_that_can_be_read(live: LiveAgent, run: Run) -> None:
         "         unless the billing service answers",
         "Cameras  1: 1 valid",
         "Usage    the rest is unknown while PostgreSQL is down",
+        "Disk     not known yet",
         "Clock    2027-03-01 12:07:00 UTC, confirmed",
         "Device   box-1, tenant acme",
         f"Agent    1.2.3, plugins: {len(live.context.plugins())}",
@@ -142,6 +143,8 @@ def hostile(text: str) -> dict:
             "dead": 5,
             "paused": {"reason": text, "detail": text, "fix": text},
         },
+        "space": {"room": "full", "free_bytes": 1, "ballast": False},
+        "losses": [{"kind": text, "meter": text, "events": 1, "quantity": text}],
         "plugins": [{"name": text, "enabled": False, "error": text}],
         "problems": [text],
     }

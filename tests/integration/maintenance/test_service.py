@@ -23,6 +23,7 @@ from tapi_agent.domain.usage import Meter
 from tapi_agent.services.delivery.drainer import Drainer
 from tapi_agent.services.maintenance import Maintenance
 from tapi_agent.services.metering import Metering
+from tapi_agent.testing.space import AlwaysRoom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,6 +40,7 @@ CROWDED: Final = RetentionTerms(usage=300 * DAY, usage_bytes=1, telemetry=None)
 class Time:
     def __init__(self) -> None:
         self.at = NOW
+        self.crowded = False
 
     def now(self) -> datetime:
         return self.at
@@ -70,6 +72,7 @@ async def agent(rig: Any, path: Path, terms: RetentionTerms = ROOMY) -> AsyncIte
         time=time,
         spool=spool,
         metering=Metering(
+            admission=AlwaysRoom(),
             spool=spool,
             ledger=ledger,
             meters={"api_call": Meter(key="api_call", unit="calls")},
@@ -85,6 +88,7 @@ async def agent(rig: Any, path: Path, terms: RetentionTerms = ROOMY) -> AsyncIte
             spool=spool,
             clock=time,
             terms=terms,
+            is_crowded=lambda: time.crowded,
         ),
     )
     await spool.close()
@@ -92,6 +96,19 @@ async def agent(rig: Any, path: Path, terms: RetentionTerms = ROOMY) -> AsyncIte
 
 def deliver(rig: Any) -> None:
     rig.execute("UPDATE usage_events SET state = 'synced', batch_id = gen_random_uuid() WHERE state = 'pending'")
+
+
+async def test_while_the_disk_is_crowded_delivered_usage_goes_early_and_at_once(rig: Any, tmp_path: Path) -> None:
+    async with agent(rig, tmp_path) as one:
+        await one.record("old", 3 * DAY)
+        await one.record("new", timedelta(hours=1))
+        await one.drainer.drain()
+        deliver(rig)
+        assert await one.maintenance.shed_usage() is None
+        assert rig.value("SELECT count(*) FROM usage_events") == 2
+        one.time.crowded = True
+        assert await one.maintenance.shed_usage() is None
+        assert rig.value("SELECT string_agg(resource_id, ' ') FROM usage_events") == "new"
 
 
 async def test_what_is_forgotten_cannot_be_recorded_again(rig: Any, tmp_path: Path) -> None:
@@ -245,7 +262,7 @@ async def test_history_goes_after_its_own_time(rig: Any, tmp_path: Path) -> None
         assert rig.value("SELECT count(*) FROM frames") == 0
 
 
-@pytest.mark.parametrize("verb", ["make_months", "refresh_views", "retain_usage", "retain_history"])
+@pytest.mark.parametrize("verb", ["make_months", "refresh_views", "retain_usage", "shed_usage", "retain_history"])
 async def test_without_postgresql_it_is_tried_again_soon(tmp_path: Path, verb: str) -> None:
     nowhere = "host=/nonexistent"
     database = Database(dsn=nowhere)
@@ -257,6 +274,7 @@ async def test_without_postgresql_it_is_tried_again_soon(tmp_path: Path, verb: s
         spool=spool,
         clock=Time(),
         terms=ROOMY,
+        is_crowded=lambda: True,
     )
     assert await getattr(maintenance, verb)() == SOON
     await spool.close()

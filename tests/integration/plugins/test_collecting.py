@@ -19,6 +19,7 @@ from tapi_agent.plugin import UsageSample
 from tapi_agent.services.metering import Metering
 from tapi_agent.services.plugins import Collecting
 from tapi_agent.testing.clock import START
+from tapi_agent.testing.space import AlwaysRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -221,6 +222,7 @@ async def test_a_meter_that_is_off_is_asked_from_the_day_it_is_on_again(stand: S
     await stand.after(timedelta(0))
     on = stand.rig.metering
     stand.rig.metering = Metering(
+        admission=AlwaysRoom(),
         spool=stand.rig.spool,
         ledger=stand.rig.stores.ledger,
         meters={"sms_sent": replace(METERS["sms_sent"], enabled=False)},

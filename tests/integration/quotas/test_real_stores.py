@@ -30,6 +30,7 @@ from tapi_agent.services.metering import Metering
 from tapi_agent.services.quotas import DenialReason, Grant, Quotas, ReserveRequest
 from tapi_agent.testing.cache import FakeSharedCache
 from tapi_agent.testing.clock import FakeClock
+from tapi_agent.testing.space import AlwaysRoom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -88,6 +89,7 @@ async def agent(dsn: str, path: Path, name: str, *, limit: int = 1000) -> AsyncI
     await database.open()
     await spool.open()
     metering = Metering(
+        admission=AlwaysRoom(),
         spool=spool,
         ledger=ledger,
         meters=METERS,

@@ -31,6 +31,7 @@ from tapi_agent.services.connectivity import Connectivity
 from tapi_agent.services.delivery import Delivery, DeliveryTerms, UsageStores
 from tapi_agent.services.metering import Metering
 from tapi_agent.testing.clock import START, FakeClock
+from tapi_agent.testing.space import AlwaysRoom
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -169,6 +170,7 @@ async def rig(
         terms=DeliveryTerms(service="http://billing.test/api/v1", **at_once | terms),
     )
     metering = Metering(
+        admission=AlwaysRoom(),
         spool=spool,
         ledger=stores.ledger,
         meters=METERS,

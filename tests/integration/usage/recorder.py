@@ -13,6 +13,7 @@ from tapi_agent.domain.ids import DeviceId, TenantId
 from tapi_agent.domain.usage import Meter
 from tapi_agent.services.metering import Metering
 from tapi_agent.testing.clock import FakeClock
+from tapi_agent.testing.space import AlwaysRoom
 
 CALLERS = 64
 
@@ -33,6 +34,7 @@ async def main(path: Path) -> None:
     spool = SqliteSpool(path, floor=datetime(2026, 1, 1, tzinfo=UTC))
     await spool.open()
     metering = Metering(
+        admission=AlwaysRoom(),
         spool=spool,
         ledger=None,  # type: ignore[arg-type]  # recording needs no database
         meters={"api_call": Meter(key="api_call", unit="calls")},

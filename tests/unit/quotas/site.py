@@ -24,6 +24,7 @@ from tapi_agent.services.quotas import Denial, Grant, Quotas, ReserveRequest
 from tapi_agent.testing.cache import FakeSharedCache
 from tapi_agent.testing.clock import FakeClock
 from tapi_agent.testing.quotas import Disk, FakeQuotaLedger, MemorySpool, QuotaBook
+from tapi_agent.testing.space import AlwaysRoom
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -79,6 +80,7 @@ class Agent:
         clock = Trusted(self._site.machine)
         self.connectivity = Connectivity(clock=clock, billing=AbsentBilling())
         self.metering = Metering(
+            admission=AlwaysRoom(),
             spool=self.spool,
             ledger=cast("Ledger", self._site.book),
             meters=METERS,

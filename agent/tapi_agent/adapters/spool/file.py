@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -212,6 +212,14 @@ class SpoolFile:
 
     def _give_space_back(self) -> None:
         """Once nothing waits: a backlog's pages go back to the disk, bit by bit; a working set of them stays."""
+        try:
+            self._vacuum()
+        except sqlite3.OperationalError:  # that needs some space itself: the log's, or that of a next time
+            with suppress(sqlite3.OperationalError):
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._vacuum()
+
+    def _vacuum(self) -> None:
         (spare,) = self._writer.execute("PRAGMA freelist_count").fetchone()
         surplus = min(spare - _SPARE_PAGES, _PAGES_AT_ONCE)
         if surplus > 0:

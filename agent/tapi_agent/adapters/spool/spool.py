@@ -12,6 +12,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from errno import EDQUOT, ENOSPC
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,7 +21,7 @@ import structlog
 from tapi_agent.adapters.spool.file import DamagedError, SpoolFile, is_damage
 from tapi_agent.adapters.spool.home import Box
 from tapi_agent.adapters.spool.place import ClosedError, SpoolPlace
-from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.errors import NoSpaceError, UnavailableError
 from tapi_agent.domain.ids import EPOCH, DeviceId, trusted_ms
 from tapi_agent.domain.tally import tally_events
 from tapi_agent.failpoints import Failpoint, reach
@@ -264,12 +265,22 @@ def _tell(caller: asyncio.Future[Sequence[int]], answer: Sequence[int] | Excepti
 
 
 def _unavailable(cause: Exception) -> UnavailableError:
+    if _is_full(cause):
+        error: UnavailableError = NoSpaceError(f"the spool cannot be written: {cause}")
+        error.__cause__ = cause
+        return error
     error = UnavailableError(
         f"the spool gives no answer: {cause}",
         fix="free space on the disk of the state directory, and check that the agent may write there",
     )
     error.__cause__ = cause
     return error
+
+
+def _is_full(cause: Exception) -> bool:
+    """Whether the disk, or this user's part of it, has no room."""
+    errno_ = getattr(cause, "errno", None)
+    return errno_ in (ENOSPC, EDQUOT) or getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def _nothing(_: SpoolFile) -> None:

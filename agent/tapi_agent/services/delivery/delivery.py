@@ -97,6 +97,10 @@ class Delivery:
         """Tell ``listener`` whenever the database has more events."""
         self._drainer.on_drained(listener)
 
+    def when_cramped(self, relieve: Callable[[], None]) -> None:
+        """Have ``relieve`` make some room when what was drained cannot even be deleted for want of it."""
+        self._drainer.when_cramped(relieve)
+
     def on_lost(self, listener: Callable[[Sequence[UsageTotal]], None]) -> None:
         """Tell ``listener`` of what the database came back without."""
         self._drainer.on_lost(listener)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from tapi_agent import telemetry
-from tapi_agent.domain.errors import SetBackError, UnavailableError
+from tapi_agent.domain.errors import NoSpaceError, SetBackError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,11 +35,16 @@ class Drainer:
         self._lock = asyncio.Lock()
         self._compared = False
         self._listeners: list[Callable[[], None]] = []
+        self._when_cramped: Callable[[], None] = lambda: None
         self._mourners: list[Callable[[Sequence[UsageTotal]], None]] = []
 
     def on_drained(self, listener: Callable[[], None]) -> None:
         """Tell ``listener`` whenever the database has more events. It may neither wait nor raise."""
         self._listeners.append(listener)
+
+    def when_cramped(self, relieve: Callable[[], None]) -> None:
+        """Have ``relieve`` make some room when what was drained cannot even be deleted for want of it."""
+        self._when_cramped = relieve
 
     def on_lost(self, listener: Callable[[Sequence[UsageTotal]], None]) -> None:
         """Tell ``listener`` of what the database came back without. It may neither wait nor raise."""
@@ -73,13 +78,20 @@ class Drainer:
     async def _hand_over(self, events: Sequence[SpooledEvent]) -> None:
         self._compared = False
         kept = await self._ledger.keep(events, after=self._spool.drained_seq)
-        await self._spool.discard(events[-1].seq, stream=events[-1].stream)
+        await self._discard(events[-1])
         self._compared = True
         for listener in self._listeners:
             listener()
         if lost := kept.conflicts + kept.dead:
             telemetry.USAGE_DEAD_LETTERS.inc(lost)
             log.error("usage.dead_letters", conflicts=kept.conflicts, unstorable=kept.dead)
+
+    async def _discard(self, last: SpooledEvent) -> None:
+        try:
+            await self._spool.discard(last.seq, stream=last.stream)
+        except NoSpaceError:
+            self._when_cramped()
+            raise
 
     async def _compare(self, account: SpoolAccount) -> None:
         found = await self._ledger.compare(account)
