@@ -57,8 +57,8 @@ _POOL_WAIT: Final = 5.0
 class Ticking:
     """Trusted time that moves a millisecond with every look, so that events have a span."""
 
-    def __init__(self) -> None:
-        self.machine = FakeClock()
+    def __init__(self, machine: FakeClock | None = None) -> None:
+        self.machine = machine or FakeClock()
 
     def now(self) -> Any:
         self.machine.advance(timedelta(milliseconds=1))
@@ -136,10 +136,11 @@ async def rig(
     *,
     device: DeviceId = DEVICE,
     entropy: Callable[[int], bytes] = os.urandom,
+    machine: FakeClock | None = None,
     **terms: Any,
 ) -> AsyncIterator[Rig]:
     """A pipeline that is closed with the block; waits after failures are short unless ``terms`` say otherwise."""
-    clock = Ticking()
+    clock = Ticking(machine)
     database = Database(dsn=dsn)
     await database.open()
     await connected(database)

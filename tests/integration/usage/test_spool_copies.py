@@ -159,7 +159,6 @@ async def test_what_a_copied_box_and_its_original_both_have_is_billed_once(agent
     shutil.copytree(path.parent, path.parent.with_name("copied"))
     async with agent(path=path) as original:
         await original.delivery.flush()
-        everything = list(original.recorded)
     original.execute("TRUNCATE usage_events, usage_batches, usage_totals, usage_arrivals, agent_streams CASCADE")
     async with agent(path=path.parent.with_name("copied") / path.name) as other:
         await other.record(5)
@@ -168,4 +167,4 @@ async def test_what_a_copied_box_and_its_original_both_have_is_billed_once(agent
         assert sum(total.events for total in totals) == 25
         times = await service.times()
         assert times == Counter([*times.keys()])
-        assert len(times) == len(everything) + 5
+        assert len(times) == 55

@@ -264,12 +264,12 @@ def _make(connection: sqlite3.Connection, floor: datetime) -> None:
         )
     if found == 0:
         connection.executescript(f"BEGIN IMMEDIATE;\n{_SCHEMA}\nCOMMIT;")
+    if found == 1:
+        _upgrade(connection)
     connection.execute(
         "INSERT OR IGNORE INTO spool (only_row, stream, dedupe_floor, home) VALUES (1, ?, ?, '')",
         (uuid4().bytes, floor.isoformat()),
     )
-    if found == 1:
-        _upgrade(connection)
 
 
 def _upgrade(connection: sqlite3.Connection) -> None:
