@@ -8,6 +8,7 @@ an event under another seq must still be the same text. Sealing a batch splices 
 from __future__ import annotations
 
 from datetime import UTC
+from functools import lru_cache
 from json.encoder import encode_basestring as quote
 from typing import TYPE_CHECKING, Final, TypedDict
 from uuid import UUID
@@ -70,6 +71,7 @@ def event_id_of(canonical: str) -> EventId:
     return EventId(UUID(canonical[start : start + _UUID_LENGTH]))
 
 
+@lru_cache(maxsize=64)
 def rfc3339(at: datetime) -> str:
     """An aware time in UTC, to the microsecond where it has any: ``2026-03-01T12:00:00.5Z`` keeps six digits."""
     return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"

@@ -8,7 +8,7 @@ application keeps with a camera.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from json.encoder import encode_basestring as quote
 from typing import Final
@@ -19,6 +19,15 @@ from tapi_agent.domain.usage import Refusal
 MAX_BYTES: Final = 32 * 1024
 MAX_DEPTH: Final = 8
 _POINTER: Final = "#/metadata"
+_NAME: Final[Mapping[type, Callable[..., str]]] = {str: quote}
+_WORD: Final[Mapping[type, Callable[..., str]]] = {
+    str: quote,
+    int: str,
+    bool: lambda flag: "true" if flag else "false",
+    type(None): lambda _: "null",
+}
+_SHORT: Final = 256
+"""Characters: no number that is shorter is too large for a double."""
 _DOUBLE_BITS: Final = 1023
 _DOUBLE_EXPONENT: Final = 307
 """What a double can hold: many a service reads numbers as doubles."""
@@ -36,10 +45,20 @@ def encode_object(value: object, pointer: str, *, max_bytes: int, max_depth: int
         raise _invalid(f"{name} must be a JSON object", Refusal.WRONG_TYPE, pointer)
     if not value:
         return "{}"
-    text = _object(value, pointer, max_depth)
+    text = _plain(value) or _object(value, pointer, max_depth)
     if len(text.encode()) > max_bytes:
         raise _invalid(f"{name} is longer than {max_bytes} bytes", Refusal.TOO_LONG, pointer)
     return text
+
+
+def _plain(value: Mapping[object, object]) -> str:
+    """Almost all there are: a few words and whole numbers. Empty for any other, and for whatever may be wrong."""
+    try:
+        members = [f"{_NAME[type(name)](name)}:{_WORD[type(member)](member)}" for name, member in sorted(value.items())]
+    except (KeyError, TypeError):
+        return ""
+    text = "{" + ",".join(members) + "}"
+    return text if text.isascii() and len(text) < _SHORT and "\\u" not in text else ""
 
 
 def _value(value: object, pointer: str, levels: int) -> str:

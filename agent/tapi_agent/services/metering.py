@@ -7,6 +7,7 @@ by the API, the ASGI middleware and the plugins that sample.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent.domain.errors import InvalidInputError, NoSpaceError, UnavailableError
@@ -17,7 +18,7 @@ from tapi_agent.domain.usage_draft import Intake, read_draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import date, datetime
+    from datetime import date
 
     from tapi_agent.domain.ids import DeviceId, EventId, TenantId
     from tapi_agent.domain.usage import Meter, UsageEvent, UsageTotal
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tapi_agent.ports.spool import Spool
     from tapi_agent.ports.usage import Ledger, Totals
 
+_Instant = tuple[datetime, datetime, datetime]
+"""Now, the latest it may be, and the oldest that is kept; one for all events of a list."""
 _ENTROPY: Final = 10
 _IDS_AT_ONCE: Final = 256
 _MORE_LOOKS: Final = 5
@@ -110,14 +113,15 @@ class Metering:
 
     def preview(self, draft: object) -> UsageEvent:
         """What ``record`` would make of a draft now; nothing is recorded. Raises ``InvalidInputError`` likewise."""
-        return read_draft(draft, self._intake, self._moment())
+        return self._drafted(draft, self._instant())
 
     async def record_many(self, drafts: Sequence[object]) -> Sequence[Recorded | InvalidInputError]:
         """Record a list: for each draft, in order, what ``record`` would have returned or why it is refused.
 
         The good ones are kept, all together or, with ``UnavailableError``, none.
         """
-        readings = [self._read(draft) for draft in drafts]
+        instant = self._instant()
+        readings = [self._read(draft, instant) for draft in drafts]
         events = [reading for reading in readings if not isinstance(reading, InvalidInputError)]
         seqs = iter(await self._keep(events) if events else ())
         return [_recorded(reading, seqs) for reading in readings]
@@ -159,21 +163,20 @@ class Metering:
         except UnavailableError:
             return None
 
-    def _read(self, draft: object) -> UsageEvent | InvalidInputError:
+    def _read(self, draft: object, instant: _Instant) -> UsageEvent | InvalidInputError:
         try:
-            return self.preview(draft)
+            return self._drafted(draft, instant)
         except InvalidInputError as error:
             return error
 
-    def _moment(self) -> Moment:
+    def _drafted(self, draft: object, instant: _Instant) -> UsageEvent:
+        now, latest, floor = instant
+        return read_draft(draft, self._intake, Moment(now=now, latest=latest, floor=floor, entropy=next(self._random)))
+
+    def _instant(self) -> _Instant:
         """Now, but never before an id that has been given, in this run or an earlier one."""
         self._newest = max(self._clock.now(), self._newest or self._spool.newest or EPOCH)
-        return Moment(
-            now=self._newest,
-            latest=self._clock.latest(),
-            floor=self._spool.dedupe_floor,
-            entropy=next(self._random),
-        )
+        return self._newest, self._clock.latest(), self._spool.dedupe_floor
 
 
 def _ids_worth(entropy: Callable[[int], bytes]) -> Iterator[bytes]:

@@ -61,8 +61,7 @@ def _answer(results: Sequence[Recorded | InvalidInputError]) -> Response:
 def _result(index: int, result: Recorded | InvalidInputError) -> dict[str, Any]:
     if isinstance(result, InvalidInputError):
         return {"error": item_error(result, under=f"/{index}")}
-    document: dict[str, Any] = plain(result)
-    return document
+    return {"event_id": str(result.event_id), "seq": result.seq}
 
 
 @router.get("/summary")
