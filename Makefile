@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PLUGINS := $(wildcard plugins/*/pyproject.toml)
 WORKERS ?= 2
 
-.PHONY: help run test acceptance lint format lock docs bench clean
+.PHONY: help run test acceptance torture lint format lock docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,6 +27,9 @@ test: $(INSTALLED) ## the whole suite with branch coverage; starts its own Postg
 
 acceptance: $(INSTALLED) ## the long proofs at full size, with their figures; half an hour on an idle machine
 	$(BIN)/python -m pytest -n 0 -m acceptance -s -p no:randomly
+
+torture: $(INSTALLED) ## every fault of usage metering, hundreds of times; half an hour; SEED=n repeats a run
+	$(BIN)/python -m pytest -n 0 -m "" -p no:randomly tests/torture tests/power $(if $(SEED),--seed $(SEED))
 
 lint: $(INSTALLED) ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .
@@ -51,6 +54,7 @@ bench: $(INSTALLED) ## measure what must be fast; the machine should be idle
 	$(BIN)/python benchmarks/licensing_refresh.py 2>/dev/null
 	$(BIN)/python benchmarks/clock_steps.py
 	$(BIN)/python benchmarks/entitlements.py
+	$(BIN)/python benchmarks/usage.py 2>/dev/null
 
 lock: $(INSTALLED) ## pin every dependency anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras --upgrade pyproject.toml -o requirements.lock

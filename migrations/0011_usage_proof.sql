@@ -34,6 +34,14 @@ COMMENT ON COLUMN usage_arrivals.lost_events IS 'How many of all of them were he
 COMMENT ON COLUMN usage_arrivals.lost_quantity IS 'Sum of their quantities';
 COMMENT ON INDEX usage_arrivals_by_day IS 'Proof of a span of days';
 
+ALTER TABLE agent_streams ADD COLUMN copied boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN agent_streams.copied IS 'Another box has the suspect events as well, and may send them yet';
+ALTER TABLE usage_batches ADD COLUMN copied boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN usage_batches.copied IS 'Another box has its events as well: that the service lacks them is no reason to send them, unless it dedupes';
+
+CREATE INDEX usage_duplicates_by_event ON usage_duplicates (event_id);
+COMMENT ON INDEX usage_duplicates_by_event IS 'The repeats of an event, which go when it goes';
+
 ALTER TABLE agent_streams ADD COLUMN suspect_seq bigint NOT NULL DEFAULT 0 CHECK (suspect_seq >= 0);
 COMMENT ON COLUMN agent_streams.suspect_seq IS 'Events up to here may have been sent by a former life of this database, or by the box this one is a copy of: not sent blindly to a service that does not dedupe';
 

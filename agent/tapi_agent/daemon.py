@@ -162,6 +162,7 @@ async def _stop(agent: Agent) -> None:
         closing.push_async_callback(agent.stores.database.close)
         closing.push_async_callback(agent.stores.cache.close)
         closing.push_async_callback(agent.core.billing.close)
+        closing.push_async_callback(agent.usage.losses.write_down)
         closing.push_async_callback(agent.usage.spool.close)
         closing.push_async_callback(agent.usage.delivery.close)
         closing.push_async_callback(agent.quotas.close)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from e2e_tools import Wall
 
 from tapi_agent.sandbox.process import SandboxProcess
 from tapi_agent.testing.agent import AgentProcess
@@ -43,3 +44,12 @@ def launch(folder: Path) -> Iterator[Callable[..., AgentProcess]]:
     yield agent
     for one in made:
         one.stop()
+
+
+@pytest.fixture
+def wall(folder: Path) -> Wall:
+    """A wall clock that agents with its ``settings`` have."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to make a wall clock with")
+    return Wall(folder, compiler)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import struct
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from tapi_agent.testing.wait import wait_until
 
 if TYPE_CHECKING:
     from collections import Counter
-    from pathlib import Path
 
     from tapi_agent.sandbox.process import SandboxProcess
     from tapi_agent.testing.agent import AgentProcess
 
+_SHIM: Final = Path(__file__).with_name("stepped_wall.c")
 BACKLOG = ("spooled", "pending", "sealed", "ambiguous")
 
 
@@ -66,3 +70,18 @@ def install_plugin(site: Path, name: str, source: str) -> str:
     (metadata / "entry_points.txt").write_text(f"[tapi_agent]\n{name} = plugin_{name}\n")
     (site / f"plugin_{name}.py").write_text(source)
     return os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+
+
+class Wall:
+    """The wall clock of an agent and its engines."""
+
+    def __init__(self, folder: Path, compiler: str) -> None:
+        library, self._file = folder / "stepped_wall.so", folder / "wall.offset"
+        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, _SHIM, "-ldl"], check=True)
+        self.set(timedelta(0))
+        self._file.chmod(0o644)
+        self.settings = {"LD_PRELOAD": str(library), "WALL_OFFSET": str(self._file)}
+
+    def set(self, ahead: timedelta) -> None:
+        with self._file.open("r+b" if self._file.exists() else "wb") as file:
+            file.write(struct.pack("=q", int(ahead.total_seconds())))

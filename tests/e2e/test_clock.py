@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import struct
-import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -20,41 +16,19 @@ from tapi_agent.testing.wait import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from e2e_tools import Wall
+
     from tapi_agent.sandbox.process import SandboxProcess
     from tapi_agent.testing.agent import AgentProcess
 
 pytestmark = pytest.mark.slow
 
 HOUR: Final = timedelta(hours=1)
-SHIM: Final = Path(__file__).with_name("stepped_wall.c")
 RUNS: Final = re.compile(r'^tapi_job_runs_total\{job="([^"]+)",outcome="ok"\} ([0-9.e+]+)$', re.MULTILINE)
 WATCHED: Final = {"license-evaluate", "clock-mark", "camera-sync", "usage-sync"}
 """Jobs whose intervals are longer than a step takes to be noticed."""
 MORE_THAN_ENOUGH: Final = 200
 """Runs of a job in the seconds after a step; walking every missed one would be millions."""
-
-
-class Wall:
-    """The wall clock of an agent and its engines."""
-
-    def __init__(self, folder: Path, compiler: str) -> None:
-        library, self._file = folder / "stepped_wall.so", folder / "wall.offset"
-        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SHIM, "-ldl"], check=True)
-        self.set(timedelta(0))
-        self._file.chmod(0o644)
-        self.settings = {"LD_PRELOAD": str(library), "WALL_OFFSET": str(self._file)}
-
-    def set(self, ahead: timedelta) -> None:
-        with self._file.open("r+b" if self._file.exists() else "wb") as file:
-            file.write(struct.pack("=q", int(ahead.total_seconds())))
-
-
-@pytest.fixture
-def wall(folder: Path) -> Wall:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler to make a wall clock with")
-    return Wall(folder, compiler)
 
 
 @pytest.fixture

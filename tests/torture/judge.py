@@ -1,7 +1,7 @@
 """The judge: what is wrong with what people outside the agent saw. Pure: it reads no file, no ledger and no clock.
 
-An event is known by its ``mark``, a word of the application's own that travels in ``resource_id``: so the judge needs no
-word of the agent's to tell events apart. Called by the torture tests, tested by ``test_judge``.
+An event is known by its ``mark``, a word of the application's own that travels in ``resource_id``: to tell events apart
+the judge needs no word of the agent's. Called by the torture tests, tested by ``test_judge``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ class Sum(NamedTuple):
     quantity: Decimal
 
 
+NOTHING: Final = Sum(0, Decimal(0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """An event as somebody saw it: who offered it, who billed it, who keeps it. ``event_id``: empty before it has one."""
+    """An event as somebody saw it: who offers it, who bills it, who keeps it. ``event_id``: empty before it has one."""
 
     mark: str
     event_id: str
@@ -95,14 +98,24 @@ def add_up(events: Iterable[Seen]) -> dict[tuple[str, str], Sum]:
     return dict(sums)
 
 
+def plus(one: Mapping[tuple[str, str], Sum], other: Mapping[tuple[str, str], Sum]) -> Mapping[tuple[str, str], Sum]:
+    """Both together."""
+    pairs = {account: (one.get(account, NOTHING), other.get(account, NOTHING)) for account in one.keys() | other.keys()}
+    return {account: Sum(a.events + b.events, a.quantity + b.quantity) for account, (a, b) in pairs.items()}
+
+
 def _missing(evidence: Evidence) -> Iterator[str]:
     """Conservation: billed, a dead letter, visibly held, or among what the agent itself says that it lost."""
-    found = {one.mark for one in (*evidence.billed, *evidence.dead, *evidence.held)}
-    missing = [evidence.offered[mark] for mark in evidence.acknowledged if mark not in found]
+    missing = _gone(evidence)
     for account, gone in add_up(missing).items():
-        if gone.events > evidence.lost.get(account, Sum(0, Decimal(0))).events:
+        if gone.events > evidence.lost.get(account, NOTHING).events:
             marks = [one.mark for one in missing if one.account == account]
             yield f"lost: {gone.events} acknowledged events of {account}, such as {marks[:3]}"
+
+
+def _gone(evidence: Evidence) -> list[Seen]:
+    found = {one.mark for one in (*evidence.billed, *evidence.dead, *evidence.held)}
+    return [evidence.offered[mark] for mark in evidence.acknowledged if mark not in found]
 
 
 def _repeated(evidence: Evidence) -> Iterator[str]:
@@ -130,11 +143,15 @@ def _altered(evidence: Evidence) -> Iterator[str]:
 
 
 def _unbalanced(evidence: Evidence) -> Iterator[str]:
-    """Sums agree: the service's with its lines, the agent's with what became of the events, and of those it lost."""
+    """Sums agree: the service's with its lines, the agent's, and what it says it lost, with what became of the events.
+
+    What is held because nobody knows whether it was billed counts once.
+    """
     yield from _difference("the service's totals", evidence.totals, add_up(evidence.billed))
     if evidence.recorded is not None:
-        known = add_up((*evidence.billed, *evidence.dead, *evidence.held))
-        yield from _difference("the agent's totals", _plus(evidence.recorded, evidence.lost), known)
+        everywhere = (*evidence.billed, *evidence.dead, *evidence.held, *_gone(evidence))
+        known = add_up({one.mark: one for one in everywhere}.values())
+        yield from _difference("the agent's totals", plus(evidence.recorded, evidence.lost), known)
 
 
 def _difference(what: str, told: Mapping[tuple[str, str], Sum], found: Mapping[tuple[str, str], Sum]) -> Iterator[str]:
@@ -143,18 +160,21 @@ def _difference(what: str, told: Mapping[tuple[str, str], Sum], found: Mapping[t
             yield f"{what} of {account}: {told.get(account)}, found: {found.get(account)}"
 
 
-def _plus(one: Mapping[tuple[str, str], Sum], other: Mapping[tuple[str, str], Sum]) -> Mapping[tuple[str, str], Sum]:
-    nothing = Sum(0, Decimal(0))
-    pairs = {account: (one.get(account, nothing), other.get(account, nothing)) for account in one.keys() | other.keys()}
-    return {account: Sum(a.events + b.events, a.quantity + b.quantity) for account, (a, b) in pairs.items()}
-
-
 def _digest(event: Mapping[str, Any], quantity: Decimal) -> str:
     told = {name: event.get(name) for name in _CLASSIC}
     at = datetime.fromisoformat(event["event_time"]).astimezone(UTC).isoformat()
-    facts = told | {"quantity": f"{quantity.normalize():f}", "event_time": at}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()
+    facts = told | {"quantity": quantity, "event_time": at}
+    return hashlib.sha256(repr(_plain(facts)).encode()).hexdigest()
 
 
-def _plain(number: Decimal) -> str:
-    return f"{number.normalize():f}"
+def _plain(value: object) -> object:
+    """The same for 0.25 and 0.250, in whatever order the members of an object stand."""
+    match value:
+        case dict():
+            return sorted((name, _plain(member)) for name, member in value.items())
+        case list():
+            return [_plain(one) for one in value]
+        case Decimal() | int() | float() if not isinstance(value, bool):
+            return f"{Decimal(str(value)).normalize():f}"
+        case _:
+            return repr(value)

@@ -86,11 +86,9 @@ def test_nothing_is_wrong_with_what_is_right() -> None:
         ),
         pytest.param(lambda e: billed_too(e, delivered(3)), "billed, and a dead letter: mark-3", id="billed and dead"),
         pytest.param(lambda e: billed_too(e, delivered(9)), "never offered: mark-9", id="a stranger"),
-        pytest.param(lambda e: altered(e, quantity="1.500000001"), "altered: mark-1", id="other quantity"),
-        pytest.param(lambda e: altered(e, metadata={"n": 1, "share": 0.5}), "altered: mark-1", id="other metadata"),
-        pytest.param(
-            lambda e: altered(e, event_time="2027-03-01T12:00:00.000001Z"), "altered: mark-1", id="other time"
-        ),
+        pytest.param(lambda e: altered(e, quantity="1.500000001"), "altered: mark-1", id="quantity"),
+        pytest.param(lambda e: altered(e, metadata={"n": 1, "share": 0.5}), "altered: mark-1", id="metadata"),
+        pytest.param(lambda e: altered(e, event_time="2027-03-01T12:00:01Z"), "altered: mark-1", id="time"),
         pytest.param(lambda e: altered(e, event_id="id-7"), "under another id", id="other id"),
         pytest.param(wrong_total, "the service's totals", id="the service adds up wrongly"),
         pytest.param(

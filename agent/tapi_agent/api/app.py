@@ -20,6 +20,7 @@ from tapi_agent.api.routes import (
     quota,
     status,
     usage,
+    usage_proof,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tapi_agent.api.context import Context
 
 _ASKED: Final = (health, status, license, license_questions, entitlements, quota, costs, doctor)
-ROOMS: Final = tuple(room.router for room in (*_ASKED, usage, cameras, plugins))
+ROOMS: Final = tuple(room.router for room in (*_ASKED, usage, usage_proof, cameras, plugins))
 
 
 def create_app(context: Context) -> ASGIApp:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tapi_agent.services.licensing import Licensing
     from tapi_agent.services.losses import Losses
     from tapi_agent.services.metering import Metering
+    from tapi_agent.services.proof import Proof
     from tapi_agent.services.quotas import Quotas
     from tapi_agent.services.space import Space
     from tapi_agent.services.timekeeping import Timekeeper
@@ -43,6 +44,7 @@ class Context:
     entitlements: Entitlements
     metering: Metering
     delivery: Delivery
+    proof: Proof
     space: Space
     losses: Losses
     quotas: Quotas

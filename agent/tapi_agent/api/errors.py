@@ -25,6 +25,8 @@ _STATUS_OF_CODE: Final = {
     "idempotency_conflict": HTTPStatus.CONFLICT,
     "reservation_unknown": HTTPStatus.NOT_FOUND,
     "reservation_committed": HTTPStatus.CONFLICT,
+    "batch_not_in_doubt": HTTPStatus.CONFLICT,
+    "service_does_not_dedupe": HTTPStatus.CONFLICT,
     "database_rejected": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 """Refusals that are not about what the body says; all others are 400."""

@@ -21,6 +21,7 @@ from tapi_agent.bootstrap.licensing import licensing as license_holder
 from tapi_agent.bootstrap.maintenance import maintenance_jobs
 from tapi_agent.bootstrap.neighbors import neighbors
 from tapi_agent.bootstrap.plugins import plugin_work
+from tapi_agent.bootstrap.proof import proof
 from tapi_agent.bootstrap.records import recorders
 from tapi_agent.bootstrap.stores import Stores, stores, watches
 from tapi_agent.bootstrap.usage import Usage, switched, usage
@@ -108,6 +109,7 @@ def assemble(settings: Settings) -> Agent:
         entitlements=decided.entitlements,
         metering=metered.metering,
         delivery=metered.delivery,
+        proof=proof(settings, base, chosen, metered),
         space=metered.space,
         losses=metered.losses,
         quotas=decided.quotas,

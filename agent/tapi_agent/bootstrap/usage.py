@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tapi_agent.adapters.files import FileLosses, StateDisk
 from tapi_agent.adapters.hardware import Hardware
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from tapi_agent.bootstrap.stores import Stores
     from tapi_agent.domain.usage import Meter
     from tapi_agent.settings import Settings
+
+
+_SHORTEST_LEASE: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,4 +121,6 @@ def _terms(settings: Settings) -> DeliveryTerms:
         batch_size=settings.usage_batch_size,
         interval=settings.usage_sync_interval,
         resend_unknown=settings.billing_classic_unknown == "retry",
+        spacing=settings.usage_spacing,
+        lease=max(_SHORTEST_LEASE, 4 * settings.billing_timeout),
     )

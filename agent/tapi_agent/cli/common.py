@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,6 +18,15 @@ SocketOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the agent's reply as JSON.")]
 SYSTEM_SOCKET: Final = Path("/run/tapi-agent/agent.sock")
+
+
+def instant(text: str) -> datetime:
+    """An ISO 8601 time of the command line; without an offset it is UTC."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no ISO 8601 time, such as 2027-03-01T12:00:00Z") from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @contextlib.contextmanager

@@ -1,27 +1,29 @@
-"""tapi-agent usage: record one event, see what was counted, send the backlog now."""
+"""tapi-agent usage: record one event, see what was counted, send the backlog now; the rest is in the neighbors."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from tapi_agent.cli.common import JsonOption, SocketOption, agent
+from tapi_agent.cli.common import JsonOption, SocketOption, agent, instant
+from tapi_agent.cli.dead_letters import dead_letters, replay
 from tapi_agent.cli.output import console, safe, show_json, table, warn
+from tapi_agent.cli.progress import draining
+from tapi_agent.cli.usage_proof import held, reconcile, verify
+
+if TYPE_CHECKING:
+    from tapi_agent.client import AgentClient
 
 app = typer.Typer(no_args_is_help=True, help="Record and follow metered usage.")
 
+for _command in (verify, reconcile, held, replay):
+    app.command()(_command)
+app.command("dead-letters")(dead_letters)
+
 _COLUMNS: Final = ("day", "meter", "events", "quantity", "unit")
-
-
-def _time(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no ISO 8601 time, such as 2027-03-01T12:00:00Z") from error
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @app.command()
@@ -36,7 +38,7 @@ def record(
     key: Annotated[str | None, typer.Option("--dedupe-key", help="Your own idempotency key; needs --at.")] = None,
     at: Annotated[
         datetime | None,
-        typer.Option("--at", parser=_time, metavar="TIME", help="When it happened, ISO 8601, UTC; default: now."),
+        typer.Option("--at", parser=instant, metavar="TIME", help="When it happened, ISO 8601, UTC; default: now."),
     ] = None,
     socket: SocketOption = None,
     as_json: JsonOption = False,
@@ -78,9 +80,15 @@ def _show_summary(document: dict[str, Any]) -> None:
 @app.command()
 def flush(socket: SocketOption = None, as_json: JsonOption = False) -> None:
     """Send everything that waits, now."""
-    with agent(socket) as client, console.status("sending ..."):
-        report = client.flush()
+    with agent(socket) as client:
+        report = draining("sending", client.flush, lambda: _waiting(client))
     show_json(report) if as_json else _show_report(report)
+
+
+def _waiting(client: AgentClient) -> int:
+    """Events that are not at the service, as far as is known: PostgreSQL may be down."""
+    usage = client.status()["usage"]
+    return sum(usage[stretch] or 0 for stretch in ("spooled", "pending", "sealed"))
 
 
 def _show_report(report: dict[str, Any]) -> None:

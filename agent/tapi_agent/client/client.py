@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from tapi_agent.client.connection import Connection
 from tapi_agent.client.quotas import QuotaCalls
+from tapi_agent.client.usage_proof import ProofCalls
 from tapi_agent.domain.errors import InvalidInputError, RejectedError
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 _LONG: Final = 60.0
 """Seconds for what makes the agent talk to the billing service."""
+_BACKLOG: Final = 600.0
+"""Seconds for what sends all that waits."""
 _WRONG_CLOCK: Final = frozenset({"TOO_OLD", "IN_FUTURE"})
 
 
-class AgentClient(QuotaCalls):
+class AgentClient(QuotaCalls, ProofCalls):
     """Speaks HTTP/1.1 JSON over ``socket``; ``timeout`` in seconds, for each try. Threads and forks may share it.
 
     Every method returns the decoded reply, as docs/api.md has it. It raises ``UnavailableError`` when the agent is not
@@ -139,7 +142,7 @@ class AgentClient(QuotaCalls):
 
     def flush(self) -> dict[str, Any]:
         """Drain, seal and send now."""
-        return self._connection.call("POST", "/api/v1/usage/flush", patience=_LONG)
+        return self._connection.call("POST", "/api/v1/usage/flush", patience=_BACKLOG)
 
     def cameras(self, device: str | None = None) -> dict[str, Any]:
         """Every camera of the tenant, or of one device, with its components and zones."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
-    from decimal import Decimal
 
     from tapi_agent.domain.ids import TenantId
 
-_FIELDS: Final = {
+FIELDS: Final = {
     "api_call": "api_calls",
     "llm_tokens": "llm_tokens_used",
     "storage_gb_days": "storage_gb_days",
@@ -21,6 +21,8 @@ _FIELDS: Final = {
     "agent_execution": "agent_executions",
 }
 """Meters that GET /billing/usage shows, and the names it shows them under."""
+
+_NONE: Final = Decimal(0)
 
 
 class Storage(StrEnum):
@@ -35,14 +37,16 @@ class Storage(StrEnum):
 class MeterSum:
     """One meter of an ambiguous batch within the batch's span: sums of quantity.
 
-    ``batch`` is the batch's own, ``known`` what the service is known to have besides; ``clear`` is false when events of
-    other batches whose fate is open fall into the span.
+    ``batch`` is the batch's own, ``known`` what the service is known to have besides, ``others`` what other batches in
+    doubt have in the span; ``clear`` is false when nobody can tell from sums: one of them is on its way, or with others
+    in doubt some quantities are negative.
     """
 
     meter: str
     batch: Decimal
     known: Decimal
     clear: bool
+    others: Decimal = _NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +73,16 @@ def weigh(spans: Iterable[tuple[Span, Mapping[str, Decimal]]], *, partial: bool)
 
 
 def _meter_says(meter: MeterSum, sums: Mapping[str, Decimal]) -> Storage | None:
-    """``None`` when this meter tells nothing; undecided when its sum is neither that with the batch nor without."""
-    reported = sums.get(_FIELDS.get(meter.meter, ""))
+    """``None`` when this meter tells nothing; undecided when its sum is neither that with the batch nor without.
+
+    With others in doubt: the sum without any of them is without the batch, and that with all of them is with it.
+    """
+    reported = sums.get(FIELDS.get(meter.meter, ""))
     if reported is None or not meter.clear:
         return None
-    without, including = _is(reported, meter.known), _is(reported, meter.known + meter.batch)
-    if without and including:
+    all_but_it, it_alone = meter.known + meter.others, meter.known + meter.batch
+    without, including = _is(reported, meter.known), _is(reported, all_but_it + meter.batch)
+    if (without and _is(reported, it_alone)) or (including and _is(reported, all_but_it)):
         return None
     if without:
         return Storage.NOT_STORED

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Set as AbstractSet
+    from datetime import date, datetime, timedelta
     from decimal import Decimal
     from uuid import UUID
 
@@ -100,6 +101,17 @@ class BatchRecord:
     results: Mapping[UUID, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BilledTotal:
+    """GET /usage/totals: how many events of a tenant's meter the service has of a UTC day, with their exact sum."""
+
+    tenant_id: str
+    meter: str
+    day: date
+    events: int
+    quantity: Decimal
+
+
 class BillingService(Protocol):
     """One remote billing service."""
 
@@ -136,4 +148,12 @@ class BillingService(Protocol):
 
     async def usage_sums(self, tenant_id: TenantId, *, start: datetime, end: datetime) -> Mapping[str, Decimal]:
         """GET /billing/usage/{tenant}: sums of quantity by reply field (``api_calls`` …), bounds inclusive."""
+        ...
+
+    async def usage_totals(self, *, start: datetime, end: datetime) -> Sequence[BilledTotal] | None:
+        """GET /usage/totals: what was delivered under our key, bounds inclusive; ``None`` from a classic service."""
+        ...
+
+    async def look_up(self, event_ids: Sequence[UUID]) -> AbstractSet[UUID]:
+        """POST /usage/lookup: which of up to 1000 events the service has."""
         ...

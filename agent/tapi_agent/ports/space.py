@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tapi_agent.domain.errors import UnavailableError
     from tapi_agent.domain.usage import UsageEvent
 
 
@@ -43,6 +44,6 @@ class Admission(Protocol):
         """Return when they may be recorded; raises ``NoSpaceError`` when not, and counts them."""
         ...
 
-    def refused(self, events: Sequence[UsageEvent]) -> None:
-        """They were admitted, and the disk did not take them."""
+    def refused(self, events: Sequence[UsageEvent], error: UnavailableError) -> None:
+        """They were admitted, and the spool did not take them."""
         ...

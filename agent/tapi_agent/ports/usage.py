@@ -177,7 +177,10 @@ class Roots(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """An ambiguous batch; ``partial`` when the service said that it stored some of it, without saying which."""
+    """An ambiguous batch; ``partial`` when the service said that it stored some of it, without saying which.
+
+    ``copied``: another box has its events as well, and may send them yet.
+    """
 
     batch_id: BatchId
     root_id: BatchId
@@ -185,6 +188,7 @@ class Doubt:
     body: bytes
     event_ids: tuple[EventId, ...]
     partial: bool
+    copied: bool
     attempts: int
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from decimal import Context, Inexact
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +16,8 @@ import structlog
 
 from tapi_agent import telemetry
 from tapi_agent.domain.errors import UnavailableError
-from tapi_agent.domain.loss import Loss, LossKind
-from tapi_agent.domain.tally import add_up, tally_events
+from tapi_agent.domain.loss import Loss, LossKind, add_up_losses
+from tapi_agent.domain.tally import tally_events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +38,14 @@ class Losses:
     def __init__(self, *, ledger: LossLedger, clock: TrustedClock) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._lock = threading.Lock()
-        self._refused: Sequence[UsageTotal] = ()
-        self._since: datetime | None = None
+        self._adding = threading.Lock()
+        self._writing = threading.Lock()  # held while the disk works: the event loop waits for the other one only
+        self._unwritten: list[Loss] = []
+
+    @property
+    def unwritten(self) -> Sequence[Loss]:
+        """What the ledger does not have yet."""
+        return self._unwritten
 
     async def start(self) -> None:
         """Have the ledger take its space while there is some."""
@@ -49,51 +55,61 @@ class Losses:
             log.warning("losses.unavailable", error=str(error), fix=error.fix)
 
     def refused(self, events: Sequence[UsageEvent]) -> None:
-        """These were not acknowledged, for want of room."""
-        now = self._clock.now()
-        with self._lock:
-            self._since = self._since or now
-            self._refused = add_up(self._refused, tally_events(events))
-        _count(LossKind.REFUSED, tally_events(events))
+        """These were not acknowledged."""
+        self._count(LossKind.REFUSED, tally_events(events))
 
     def lost(self, kind: LossKind, totals: Sequence[UsageTotal]) -> None:
         """These had been acknowledged."""
-        _count(kind, totals)
-        now = self._clock.now()
+        self._count(kind, totals)
         try:
-            self._ledger.note(_losses(kind, totals, since=now, now=now))
+            self._write()
         except UnavailableError as error:
             log.exception("losses.not_written", kind=kind, events=sum(map(_events, totals)), fix=error.fix)
 
     async def write_down(self) -> None:
-        """Write what was refused since the last time; what cannot be written stays for the next time."""
-        with self._lock:
-            refused, since = self._refused, self._since
-            self._refused, self._since = (), None
-        if not refused or since is None:
-            return
-        losses = _losses(LossKind.REFUSED, refused, since=since, now=self._clock.now())
-        try:
-            await asyncio.to_thread(self._ledger.note, losses)
-        except UnavailableError:
-            with self._lock:
-                self._refused, self._since = add_up(self._refused, refused), since
+        """Write what came since the last time; what cannot be written stays for the next time."""
+        if self._unwritten:
+            with suppress(UnavailableError):
+                await asyncio.to_thread(self._write)
 
     async def report(self) -> Sequence[Loss]:
         """All losses so far, by kind and meter. Raises ``UnavailableError``."""
         await self.write_down()
-        return await asyncio.to_thread(self._ledger.report)
+        return await asyncio.to_thread(self._all)
+
+    def _count(self, kind: LossKind, totals: Sequence[UsageTotal]) -> None:
+        for total in totals:
+            telemetry.USAGE_LOST.labels(kind=kind, meter=total.meter).inc(_events(total))
+        self._add(_losses(kind, totals, at=self._clock.now()))
+
+    def _add(self, losses: Sequence[Loss]) -> None:
+        with self._adding:
+            self._unwritten = add_up_losses([*self._unwritten, *losses])
+
+    def _write(self) -> None:
+        with self._writing:
+            with self._adding:
+                losses, self._unwritten = self._unwritten, []
+            try:
+                self._ledger.note(losses)
+            except UnavailableError:
+                self._add(losses)
+                raise
+
+    def _all(self) -> Sequence[Loss]:
+        with self._writing:
+            return add_up_losses([*self._ledger.report(), *self._unwritten])
 
 
-def _losses(kind: LossKind, totals: Sequence[UsageTotal], *, since: datetime, now: datetime) -> Sequence[Loss]:
+def _losses(kind: LossKind, totals: Sequence[UsageTotal], *, at: datetime) -> list[Loss]:
     return [
         Loss(
             kind=kind,
             meter=total.meter,
             events=_events(total),
             quantity=_EXACT.add(total.quantity, total.local_quantity),
-            first_at=since,
-            last_at=now,
+            first_at=at,
+            last_at=at,
         )
         for total in totals
     ]
@@ -101,8 +117,3 @@ def _losses(kind: LossKind, totals: Sequence[UsageTotal], *, since: datetime, no
 
 def _events(total: UsageTotal) -> int:
     return total.events + total.local_events
-
-
-def _count(kind: LossKind, totals: Sequence[UsageTotal]) -> None:
-    for total in totals:
-        telemetry.USAGE_LOST.labels(kind=kind, meter=total.meter).inc(_events(total))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from tapi_agent.domain.errors import InvalidInputError, NoSpaceError, UnavailableError
+from tapi_agent.domain.errors import InvalidInputError, UnavailableError
 from tapi_agent.domain.event_time import Moment
 from tapi_agent.domain.ids import EPOCH
 from tapi_agent.domain.tally import add_up
@@ -132,8 +132,8 @@ class Metering:
             await self._admission.admit(events)
         try:
             return await self._spool.append(events)
-        except NoSpaceError:
-            self._admission.refused(events)
+        except UnavailableError as error:
+            self._admission.refused(events, error)
             raise
 
     async def summary(

@@ -21,6 +21,7 @@ from tapi_agent.domain.space import Room, room, usable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tapi_agent.domain.errors import UnavailableError
     from tapi_agent.domain.space import SpaceTerms
     from tapi_agent.domain.usage import UsageEvent
     from tapi_agent.ports.space import Disk
@@ -76,10 +77,11 @@ class Space:
                 retry_after=_AGAIN,
             )
 
-    def refused(self, events: Sequence[UsageEvent]) -> None:
-        """The disk did not take them, whatever it had said before: count them, and give up the reserve."""
+    def refused(self, events: Sequence[UsageEvent], error: UnavailableError) -> None:
+        """The spool did not take them: count them, and give up the reserve if the disk was the reason."""
         self._losses.refused(events)
-        self.relieve()
+        if isinstance(error, NoSpaceError):
+            self.relieve()
 
     def relieve(self) -> None:
         """The disk is full, whatever it had said before: give up the reserve, so that draining can go on."""

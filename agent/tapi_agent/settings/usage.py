@@ -57,6 +57,12 @@ class Delivery(BaseModel):
     usage_sync_interval_minutes: float = Field(
         5, ge=0.001, le=1440, description="Minutes within which an event is delivered while the service answers."
     )
+    usage_max_requests_per_second: float = Field(
+        50,
+        gt=0,
+        le=1000,
+        description="Usage requests a second at most: a backlog does not swamp the link.",
+    )
     usage_keep_days: int = Field(30, ge=1, le=3650, description="Days a delivered event stays in the database.")
     usage_db_max_bytes: Bytes = Field(
         ByteSize(20 * _GIB),
@@ -68,6 +74,11 @@ class Delivery(BaseModel):
     def usage_sync_interval(self) -> timedelta:
         """USAGE_SYNC_INTERVAL_MINUTES."""
         return timedelta(minutes=self.usage_sync_interval_minutes)
+
+    @property
+    def usage_spacing(self) -> timedelta:
+        """Between two requests, by USAGE_MAX_REQUESTS_PER_SECOND."""
+        return timedelta(seconds=1 / self.usage_max_requests_per_second)
 
     @property
     def usage_keep(self) -> timedelta:

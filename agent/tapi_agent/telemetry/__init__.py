@@ -21,6 +21,7 @@ from tapi_agent.telemetry.metrics import (
     SPOOL_EVENTS,
     USAGE_BATCHES,
     USAGE_DEAD_LETTERS,
+    USAGE_LATENCY,
     USAGE_LOST,
     exposition,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "SPOOL_EVENTS",
     "USAGE_BATCHES",
     "USAGE_DEAD_LETTERS",
+    "USAGE_LATENCY",
     "USAGE_LOST",
     "LogFile",
     "configure",

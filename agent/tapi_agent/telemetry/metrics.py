@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tapi_agent.telemetry.pool import PoolCollector
@@ -31,6 +31,12 @@ SPOOL_EVENTS: Final = Gauge("tapi_spool_events", "Recorded events not yet in Pos
 USAGE_BATCHES: Final = Counter("tapi_usage_batches", "Batches by what became of them.", ("outcome",), registry=REGISTRY)
 USAGE_DEAD_LETTERS: Final = Counter(
     "tapi_usage_dead_letters", "Events that cannot be billed and wait for the operator.", registry=REGISTRY
+)
+USAGE_LATENCY: Final = Histogram(
+    "tapi_usage_latency_seconds",
+    "From recording to delivery, of the oldest event of each delivered batch.",
+    buckets=(1, 5, 15, 60, 150, 300, 600, 3600, 86_400, 604_800),
+    registry=REGISTRY,
 )
 USAGE_LOST: Final = Counter(
     "tapi_usage_lost", "Events that never reach the bill and are no dead letters.", ("kind", "meter"), registry=REGISTRY

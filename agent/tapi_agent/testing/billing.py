@@ -17,12 +17,21 @@ from tapi_agent.domain.delivery import TransportFailure, UsageReply
 from tapi_agent.domain.errors import IntegrityError, RejectedError, TapiError, UnavailableError
 from tapi_agent.domain.ids import TENANT
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
-from tapi_agent.ports.billing import BatchRecord, FeatureReply, HeartbeatReply, LicenseReply, LicenseReport, Question
+from tapi_agent.ports.billing import (
+    BatchRecord,
+    BilledTotal,
+    FeatureReply,
+    HeartbeatReply,
+    LicenseReply,
+    LicenseReport,
+    Question,
+)
 from tapi_agent.testing.clock import START
 from tapi_agent.testing.ledger import FakeLedger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from decimal import Decimal
     from uuid import UUID
@@ -221,6 +230,18 @@ class FakeBilling:
         """Sums of what was billed, the counts cut to integers."""
         await self._reach()
         return self._ledger.sums(tenant_id, start=start, end=end)
+
+    async def usage_totals(self, *, start: datetime, end: datetime) -> Sequence[BilledTotal] | None:
+        """Sums of what was billed, by tenant, meter and day; a classic service has no such call."""
+        await self._reach()
+        return self._ledger.totals(start=start, end=end) if self._dedupes else None
+
+    async def look_up(self, event_ids: Sequence[UUID]) -> AbstractSet[UUID]:
+        """Which of the events were billed."""
+        await self._reach()
+        if not self._dedupes:
+            raise RejectedError("the fake billing service is classic", code="not_found")
+        return self._ledger.known(event_ids)
 
     # --- how it works ---
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from tapi_agent.domain.delivery import UsageReply
-from tapi_agent.ports.billing import BatchRecord
+from tapi_agent.ports.billing import BatchRecord, BilledTotal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,27 @@ class FakeLedger:
         events = [event for event in self.billed if event["tenant_id"] == tenant_id and start <= _time(event) <= end]
         counts = {name: Decimal(int(_sum(events, event_type))) for name, event_type in _COUNTS.items()}
         return counts | {"storage_gb_days": _sum(events, "storage_gb_days")}
+
+    def totals(self, *, start: datetime, end: datetime) -> list[BilledTotal]:
+        """Counts and sums by day, meter and tenant, bounds inclusive."""
+        groups: dict[tuple[str, str, str], list[Event]] = {}
+        for event in (event for event in self.billed if start <= _time(event) <= end):
+            key = (str(event["event_time"])[:10], str(event["event_type"]), str(event["tenant_id"]))
+            groups.setdefault(key, []).append(event)
+        return [
+            BilledTotal(
+                tenant_id=tenant_id,
+                meter=meter,
+                day=date.fromisoformat(day),
+                events=len(events),
+                quantity=_sum(events, meter),
+            )
+            for (day, meter, tenant_id), events in sorted(groups.items())
+        ]
+
+    def known(self, event_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of them were billed."""
+        return set(event_ids) & {UUID(str(event["event_id"])) for event in self.billed if "event_id" in event}
 
     def _bill_once(self, batch: WireBatch, events: Sequence[Event]) -> UsageReply:
         if self._bodies.setdefault(batch.batch_id, batch.body) != batch.body:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tapi_agent.domain.errors import UnavailableError
     from tapi_agent.domain.usage import UsageEvent
 
 
@@ -19,6 +20,5 @@ class AlwaysRoom:
         """Nobody asks while it is open."""
         raise NotImplementedError(events)
 
-    def refused(self, events: Sequence[UsageEvent]) -> None:
-        """The real disk was full: that is for another test."""
-        raise NotImplementedError(events)
+    def refused(self, events: Sequence[UsageEvent], error: UnavailableError) -> None:
+        """Whoever recorded them gets the error."""

@@ -16,7 +16,7 @@ from tapi_agent.domain.delivery import TransportFailure, UsageReply
 from tapi_agent.domain.errors import RejectedError, UnavailableError
 from tapi_agent.domain.ids import CameraId
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
-from tapi_agent.ports.billing import FeatureReply
+from tapi_agent.ports.billing import BilledTotal, FeatureReply
 from tapi_agent.testing.billing import PLAIN
 
 NOON = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -43,6 +43,8 @@ async def every_call(bench: Any) -> list[Any]:
         billing.heartbeat(tenant_id=tenant, cameras=[], tier="basic"),
         billing.find_batch(UUID(int=7)),
         billing.usage_sums(tenant, start=NOON, end=NOON),
+        billing.usage_totals(start=NOON, end=NOON),
+        billing.look_up([UUID(int=7)]),
     ]
 
 
@@ -287,3 +289,31 @@ async def test_sums_are_exact_and_their_bounds_inclusive(bench: Any, batch_of: A
         "sms_sent": 0,
         "agent_executions": 0,
     }
+
+
+async def test_totals_are_exact_by_meter_and_day_and_their_bounds_inclusive(bench: Any, batch_of: Any) -> None:
+    stored = {"event_type": "storage_gb_days", "unit": "gb_days"}
+    for number, (quantity, at) in enumerate([(0.1, NOON), (0.2, NOON), (0.4, NOON + ONE_MINUTE)], start=1):
+        await bench.billing.send_usage(
+            batch_of(number, number, **stored | {"quantity": quantity, "event_time": at.isoformat()})
+        )
+    await bench.billing.send_usage(batch_of(4, 4))
+    found = await bench.billing.usage_totals(start=NOON - ONE_MINUTE, end=NOON)
+    ours = [total for total in found if total.meter == "storage_gb_days"]
+    assert ours == [
+        BilledTotal(tenant_id=bench.tenant, meter="storage_gb_days", day=NOON.date(), events=2, quantity=Decimal("0.3"))
+    ]
+    assert {total.meter for total in found} == {"api_call", "storage_gb_days"}
+
+
+async def test_each_event_can_be_looked_up(bench: Any, batch_of: Any) -> None:
+    await bench.billing.send_usage(batch_of(7, 1, 2))
+    assert await bench.billing.look_up([UUID(int=n) for n in (1, 2, 3)]) == {UUID(int=1), UUID(int=2)}
+
+
+async def test_a_classic_service_has_no_totals_and_looks_up_nothing(bench: Any) -> None:
+    await bench.classic()
+    assert await bench.billing.usage_totals(start=NOON, end=NOON) is None
+    with pytest.raises(RejectedError) as caught:
+        await bench.billing.look_up([UUID(int=1)])
+    assert caught.value.code == "not_found"

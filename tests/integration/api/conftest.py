@@ -26,7 +26,10 @@ from tapi_agent.adapters.postgres.pool import Database
 from tapi_agent.adapters.postgres.quotas import PostgresQuotaLedger
 from tapi_agent.adapters.postgres.usage import PostgresLedger
 from tapi_agent.adapters.postgres.usage_batches import PostgresBatches
+from tapi_agent.adapters.postgres.usage_deliveries import PostgresDeliveries
 from tapi_agent.adapters.postgres.usage_doubts import PostgresDoubts, PostgresServiceMemory
+from tapi_agent.adapters.postgres.usage_letters import PostgresLetters
+from tapi_agent.adapters.postgres.usage_proof import PostgresProof
 from tapi_agent.adapters.postgres.usage_roots import PostgresRoots
 from tapi_agent.adapters.postgres.usage_sealing import BatchIds
 from tapi_agent.adapters.signing import DeviceKey, DeviceSealer
@@ -53,6 +56,12 @@ from tapi_agent.services.heartbeat import Heartbeat
 from tapi_agent.services.licensing import Leases, LicensePolicy, Licensing, Surroundings
 from tapi_agent.services.losses import Losses
 from tapi_agent.services.metering import Metering
+from tapi_agent.services.proof import Proof
+from tapi_agent.services.proof.letters import LetterBox
+from tapi_agent.services.proof.reconcile import Reconciliation
+from tapi_agent.services.proof.service_facts import ServiceFacts
+from tapi_agent.services.proof.verdicts import Verdicts
+from tapi_agent.services.proof.verify import Verification
 from tapi_agent.services.quotas import Quotas
 from tapi_agent.services.space import Space
 from tapi_agent.services.timekeeping import Timekeeper
@@ -77,6 +86,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 TOKEN: Final = "t0ken"
+SERVICE: Final = "http://billing.example/api/v1"
 DEVICE: Final = DeviceId("box-1")
 ACME: Final = TenantId("acme")
 NO_DATABASE: Final = "host=/nonexistent connect_timeout=1"
@@ -216,6 +226,26 @@ async def agent_in(  # noqa: PLR0915 - a whole agent, part by part
         monotonic=machine.monotonic,
         tiers=TIERS,
     )
+    usage_stores = UsageStores(
+        spool=spool,
+        ledger=ledger,
+        batches=PostgresBatches(database=database, device_id=DEVICE, ids=ids),
+        roots=PostgresRoots(database=database, ids=ids),
+        doubts=PostgresDoubts(database=database),
+        memory=PostgresServiceMemory(database=database),
+    )
+    delivery = Delivery(
+        stores=usage_stores,
+        billing=billing,
+        connectivity=connectivity,
+        clock=clock,
+        monotonic=machine.monotonic,
+        entropy=os.urandom,
+        device_id=DEVICE,
+        terms=DeliveryTerms(service=SERVICE),
+    )
+    letters = PostgresLetters(database=database)
+    facts = ServiceFacts(memory=usage_stores.memory, service=SERVICE, dialect=None)
     context = Context(
         version="1.2.3",
         device_id=DEVICE,
@@ -227,22 +257,16 @@ async def agent_in(  # noqa: PLR0915 - a whole agent, part by part
         losses=losses,
         quotas=quotas,
         costs=Costs(prices=PRICES, entitlements=entitlements, cameras=licensing.cameras, quotas=quotas.statuses),
-        delivery=Delivery(
-            stores=UsageStores(
-                spool=spool,
-                ledger=ledger,
-                batches=PostgresBatches(database=database, device_id=DEVICE, ids=ids),
-                roots=PostgresRoots(database=database, ids=ids),
-                doubts=PostgresDoubts(database=database),
-                memory=PostgresServiceMemory(database=database),
+        delivery=delivery,
+        proof=Proof(
+            verification=Verification(spool=spool, store=PostgresProof(database=database)),
+            reconciliation=Reconciliation(
+                deliveries=PostgresDeliveries(database=database), billing=billing, facts=facts, wake=delivery.wake
             ),
-            billing=billing,
-            connectivity=connectivity,
-            clock=clock,
-            monotonic=machine.monotonic,
-            entropy=os.urandom,
-            device_id=DEVICE,
-            terms=DeliveryTerms(service="http://billing.example/api/v1"),
+            letters=LetterBox(letters=letters, billing=billing, facts=facts, wake=delivery.wake),
+            verdicts=Verdicts(
+                letters=letters, batches=usage_stores.batches, doubts=usage_stores.doubts, wake=delivery.wake
+            ),
         ),
         cameras=Cameras(
             store=PostgresCameras(database=database, device_id=DEVICE, tenant_id=ACME),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tapi_agent.client.client import AgentClient
+from tapi_agent.domain.errors import NoSpaceError
 from tapi_agent.domain.ids import CameraId
 from tapi_agent.testing.billing import GOOD
 
@@ -223,6 +225,39 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(live: LiveAgent, htt
     assert findings["clock"]["healthy"]
     assert findings["settings"]["detail"] == "TENANT_ID is too nice"
     assert "tapi-agent plugins reload" in findings["pack Gold Dust"]["fix"]
+
+
+def test_a_full_disk_refuses_usage_and_says_so_everywhere(live: LiveAgent, http: httpx.Client) -> None:
+    live.context.space.relieve()
+    reply = http.post("/api/v1/usage/events", json=CALL)
+    problem = reply.json()
+    assert (reply.status_code, problem["code"], problem["retryable"]) == (507, "no_space", True)
+    assert "free space on the disk" in problem["fix"]
+    assert int(reply.headers["retry-after"]) > 0
+    with AgentClient(live.socket) as client, pytest.raises(NoSpaceError):
+        client.record("api_call", 2)
+    status = http.get("/api/v1/status").json()
+    assert status["space"]["room"] == "full"
+    (loss,) = status["losses"]
+    assert (loss["kind"], loss["meter"], loss["events"], loss["quantity"]) == ("refused", "api_call", 2, "3")
+    findings = {one["name"]: one for one in http.get("/api/v1/doctor").json()["findings"]}
+    assert not findings["disk"]["healthy"]
+    assert findings["usage refused"]["detail"].startswith("2 events of api_call, quantity 3, ")
+    metrics = http.get("/metrics").text
+    assert "tapi_space_room 0.0" in metrics
+    assert 'tapi_usage_lost_total{kind="refused",meter="api_call"}' in metrics
+
+
+def test_losses_are_told_although_their_file_is_gone(live: LiveAgent, http: httpx.Client) -> None:
+    losses = live.socket.with_name("losses")
+    losses.unlink(missing_ok=True)
+    losses.mkdir()
+    live.context.space.relieve()
+    assert http.post("/api/v1/usage/events", json=CALL).status_code == 507
+    assert [loss["events"] for loss in http.get("/api/v1/status").json()["losses"]] == [1]
+    findings = {one["name"]: one for one in http.get("/api/v1/doctor").json()["findings"]}
+    assert "the loss ledger gives no answer" in findings["losses"]["detail"]
+    losses.rmdir()
 
 
 @pytest.mark.parametrize("path", ["/api/v1/license/heartbeat", "/api/v1/heartbeat"])

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 
@@ -20,7 +21,19 @@ KEEP: Final = 30 * DAY
 BEFORE: Final = NOW - KEEP
 FINISHED: Final = ("synced", "local", "dead")
 STATES: Final = (*FINISHED, "pending", "sealed")
-TABLES_KEPT: Final = ("usage_totals", "usage_dead_letters", "usage_duplicates", "agent_streams")
+TABLES_KEPT: Final = ("usage_totals", "usage_dead_letters", "agent_streams")
+ARRIVED: Final = """
+INSERT INTO usage_arrivals (stream, tenant_id, meter, unit, day, events, quantity)
+SELECT stream, tenant_id, event_type, unit, (event_time AT TIME ZONE 'UTC')::date, 1, quantity FROM usage_events
+"""
+UNACCOUNTED: Final = """
+SELECT count(*) FROM usage_arrivals AS arrival
+LEFT JOIN (
+    SELECT stream, count(*) AS events, sum(quantity) AS quantity FROM usage_events GROUP BY stream
+) AS here USING (stream)
+WHERE arrival.events <> forgotten_events + coalesce(here.events, 0)
+    OR arrival.quantity <> forgotten_quantity + coalesce(here.quantity, 0)
+"""
 
 
 def four_months(rig: Any) -> None:
@@ -71,6 +84,22 @@ async def test_the_oldest_go_first_in_chunks(rig: Any) -> None:
     for row in rig.query("SELECT event_id, chunk FROM gone ORDER BY place"):
         chunks.setdefault(row["chunk"], []).append(row["event_id"])
     assert [set(chunk) for chunk in chunks.values()] == [set(ids[start : start + 3]) for start in range(0, 40, 3)]
+
+
+async def test_what_goes_is_counted_with_its_repeats_under_the_places_they_had(rig: Any) -> None:
+    four_months(rig)
+    old = rig.event(KEEP + DAY, quantity="0.5")
+    young = rig.event(KEEP - DAY, quantity="0.25")
+    rig.execute(ARRIVED)
+    other = uuid4()
+    for seq, event_id in enumerate((old, old, young), 1):
+        rig.execute("INSERT INTO usage_duplicates VALUES (%s, %s, %s)", [other, seq, event_id])
+    await rig.retention.forget_usage(BEFORE)
+    await rig.retention.forget_usage(BEFORE)
+    assert rig.query("SELECT seq FROM usage_duplicates") == [{"seq": 3}]
+    forgotten = "SELECT stream, forgotten_events AS n, forgotten_quantity AS sum FROM usage_arrivals"
+    found = {row["stream"] == other: (row["n"], row["sum"]) for row in rig.query(f"{forgotten} WHERE day < '{BEFORE}'")}
+    assert found == {True: (2, 1), False: (1, Decimal("0.5"))}
 
 
 async def test_what_lies_within_the_span_of_a_batch_in_doubt_stays(rig: Any) -> None:
@@ -124,6 +153,7 @@ def fill(rig: Any, count: int, seed: int) -> None:
             count(*) FILTER (WHERE NOT billable), coalesce(sum(quantity) FILTER (WHERE NOT billable), 0)
         FROM usage_events GROUP BY 1, 2, 3, 4"""
     )
+    rig.execute(ARRIVED)
 
 
 def account(rig: Any) -> dict[str, list[Any]]:
@@ -153,6 +183,7 @@ async def test_two_agents_at_once_forget_what_is_to_go_and_nothing_else(every_ri
     assert sum(gone) <= overdue
     assert every_rig.value(OVERDUE) == 0
     assert account(every_rig) == before
+    assert every_rig.value(UNACCOUNTED) == 0
 
 
 async def test_killed_in_the_middle_it_goes_on_where_it_was(rig: Any) -> None:
@@ -170,6 +201,7 @@ async def test_killed_in_the_middle_it_goes_on_where_it_was(rig: Any) -> None:
     await rig.retention.forget_usage(BEFORE)
     assert rig.value(OVERDUE) == 0
     assert account(rig) == before
+    assert rig.value(UNACCOUNTED) == 0
 
 
 TELEMETRY: Final = {

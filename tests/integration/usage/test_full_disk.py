@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import sqlite3
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from tempfile import mkdtemp
@@ -74,9 +76,9 @@ async def fill(rig: Any, *, count: int = 100) -> int:
     raise AssertionError("the disk is never full")
 
 
-def eat(disk: Path, *, leave: int) -> Path:
+def eat(disk: Path, *, leave: int, name: str = "recording.mp4") -> Path:
     """Somebody else takes all but ``leave`` bytes."""
-    other = disk / "recording.mp4"
+    other = disk / name
     free = StateDisk(other, size=0).free()
     with other.open("wb") as file:
         file.write(b"\0" * (free - leave))
@@ -100,17 +102,34 @@ async def test_refusals_are_errors_and_counted_and_nothing_acknowledged_is_lost(
 
 
 async def test_a_disk_that_others_fill_to_the_last_byte_can_still_be_drained(on: Any, disk: Path) -> None:
-    async with on(NONE) as (rig, space, _):
+    async with on(NONE) as (rig, space, losses):
         assert space.report().holds_ballast
         await rig.record(3000, metadata={"filler": "x" * 1000})
         eat(disk, leave=0)
-        await fill(rig)  # the write-ahead log had some room of its own
+        refused = await fill(rig)  # the write-ahead log had some room of its own
         assert not space.report().holds_ballast
+        eat(disk, leave=0, name="another.mp4")
+        (loss,) = await losses.report()
+        assert (loss.kind, loss.events) == (LossKind.REFUSED, refused)
+        (disk / "another.mp4").unlink()
         assert await rig.delivery.drain() == len(rig.recorded)
         assert rig.states() == {"pending": len(rig.recorded)}
         (disk / "recording.mp4").unlink()
         await space.look()
         await rig.record(1)
+
+
+async def test_draining_that_finds_no_room_to_delete_takes_the_reserve(on: Any, disk: Path) -> None:
+    async with on(NONE) as (rig, space, _):
+        await rig.record(500, metadata={"filler": "x" * 1000})
+        with closing(sqlite3.connect(disk / "spool" / "usage.db")) as other:
+            assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        eat(disk, leave=0)
+        with pytest.raises(NoSpaceError):
+            await rig.delivery.drain()
+        assert not space.report().holds_ballast
+        await rig.delivery.drain()
+        assert (rig.spool.depth, rig.states()) == (0, {"pending": 500})
 
 
 async def test_what_was_drained_gives_its_space_back_although_the_disk_is_full(on: Any) -> None:
@@ -156,7 +175,7 @@ async def test_refusals_that_cannot_be_written_yet_are_written_later(on: Any, di
     async with on(NONE) as (rig, space, losses):
         await rig.record(1)
         place = disk / "spool" / "losses"
-        space.refused([])
+        space.relieve()
         place.unlink()
         place.mkdir()
         losses.refused((await _drafted(rig)) * 3)
@@ -164,6 +183,26 @@ async def test_refusals_that_cannot_be_written_yet_are_written_later(on: Any, di
         place.rmdir()
         (loss,) = await losses.report()
         assert loss.events == 3
+
+
+async def test_a_quota_that_is_used_up_counts_as_a_full_disk(build: Any, tmp_path: Path) -> None:
+    """A limit on the size of files fails like a quota: SQLite only says that it could not write."""
+    async with build(FakeBilling(), path=tmp_path / "usage.db") as rig:
+        await rig.record(1)
+        with largest_file(512 * KIB):
+            await fill(rig)
+        await rig.record(1)
+        assert rig.spool.depth == len(rig.recorded)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
 
 
 async def _drafted(rig: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from tapi_agent.adapters.postgres.pool import Database
@@ -229,3 +230,42 @@ async def test_the_summary_does_without_the_database(rig) -> None:
     await rig.database.close()
     summary = await rig.metering.summary()
     assert (summary.complete, summary.spooled, [t.events for t in summary.rows]) == (False, 3, [3])
+
+
+def arrived(rig: Any) -> list[tuple[Any, ...]]:
+    """Meter, events and quantity of what arrived, by meter."""
+    rows = rig.query("SELECT meter, events, quantity, local_events FROM usage_arrivals ORDER BY meter")
+    return [tuple(row.values()) for row in rows]
+
+
+async def test_every_place_arrives_once_whatever_becomes_of_it(rig, event) -> None:
+    keyed = {"dedupe_key": "k", "event_time": START}
+    one, again, other = event(1, **keyed), event(1, **keyed), event(1, **keyed | {"quantity": "0.5"})
+    local, bad = event(2, billable=False), event(3, event_type="llm_tokens")
+    bad = replace(bad, canonical=bad.canonical.replace('"filler":""', '"filler":"\\u0000"'))
+    found = spooled(one, again, other, local, bad)
+    for _ in range(2):
+        await rig.stores.ledger.keep(found)
+    assert arrived(rig) == [("api_call", 3, Decimal("2.5"), 1), ("llm_tokens", 1, Decimal(1), 0)]
+
+
+async def test_a_repeated_call_waits_for_the_one_whose_answer_was_lost(rig, events, database_dsn) -> None:
+    found = spooled(*events(20))
+    with psycopg.connect(database_dsn) as lost:
+        lost.execute("SELECT pg_advisory_xact_lock(hashtext('tapi-agent stream'), hashtext(%s))", [str(STREAM)])
+        first = asyncio.ensure_future(rig.stores.ledger.keep(found))
+        second = asyncio.ensure_future(rig.stores.ledger.keep(found))
+        waiting = "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while rig.query(waiting)[0]["n"] < 2:
+            await asyncio.sleep(0.01)
+    assert sorted([(await first).new, (await second).new]) == [0, 20]
+    assert arrived(rig) == [("api_call", 20, Decimal(20), 0)]
+
+
+@pytest.mark.parametrize("name", ["\\u0000", "\\ud800"])
+async def test_a_text_that_no_column_can_hold_stands_in_nobodys_way(rig, events, name) -> None:
+    first, bad, last = events(3)
+    bad = replace(bad, canonical=bad.canonical.replace('"tenant-1"', f'"tenant-{name}"'))
+    kept = await rig.stores.ledger.keep(spooled(first, bad, last))
+    assert kept == Kept(new=2, dead=1)
+    assert arrived(rig) == [("api_call", 2, Decimal(2), 0)]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from structlog.testing import capture_logs
+from tests.conftest import MIGRATIONS
 
+from tapi_agent.adapters.postgres.migrator import Migrator
 from tapi_agent.domain.errors import SetBackError
+from tapi_agent.domain.ids import DeviceId
 from tapi_agent.domain.tally import add_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from tests.conftest import Server
 
     from tapi_agent.domain.usage import UsageTotal
 
@@ -48,6 +57,16 @@ def mourned(rig: Any) -> list[UsageTotal]:
     told: list[UsageTotal] = []
     rig.delivery.on_lost(told.extend)
     return told
+
+
+async def while_stopped(server: Server, *commands: str) -> None:
+    """Run ``commands`` beside the data directory of a cluster that is down."""
+    await asyncio.to_thread(server.stop)
+    home = Path(conninfo_to_dict(server.address)["host"]).parent
+    for command in commands:
+        process = await asyncio.create_subprocess_exec(*command.split(), cwd=home)
+        assert await process.wait() == 0
+    await asyncio.to_thread(server.start)
 
 
 def events(totals: Sequence[UsageTotal]) -> int:
@@ -122,6 +141,55 @@ async def test_a_batch_that_was_sealed_when_the_database_was_saved_is_not_sent_b
         await rig.until(lambda: rig.states() == {"synced": 15})
         assert await service.times() == Counter(rig.recorded)
         assert len(service.posts()) == 3
+
+
+@pytest.mark.usefixtures("classic")
+async def test_what_one_agent_finds_out_makes_all_batches_suspect(agent, service, tmp_path) -> None:
+    """The other one has drained nothing since: from its own stream it could not tell."""
+    second = {"device": DeviceId("device-2"), "path": tmp_path / "second.db"}
+    async with agent(batch_size=20) as rig, agent(**second) as other:
+        await service.faults({"action": "status", "status": 503, "times": 1})
+        await other.record(15)
+        await other.delivery.flush()
+        await other.record(7)
+        await other.delivery.drain()
+        with set_back(rig):
+            await other.until(lambda: rig.states() == {"synced": 22})
+            await rig.record(4, event_type="email_sent")
+            await rig.delivery.flush()
+        await rig.delivery.flush()
+        await other.until(lambda: rig.states() == {"synced": 22})
+        assert await service.times() == Counter(other.recorded + rig.recorded)
+
+
+@pytest.mark.usefixtures("classic")
+async def test_a_data_directory_that_was_put_back_is_accounted_for(build_on, service, private_postgres) -> None:
+    """As an operator does it: copied while it was stopped, put back later, under an agent that goes on."""
+    dsn, billing = private_postgres.address, service.client()
+    await Migrator(dsn=dsn, directory=MIGRATIONS, agent_version="0").up()
+    async with build_on(dsn, billing, batch_size=20) as rig:
+        await rig.record(40)
+        await rig.delivery.flush()
+        await rig.record(9)
+        await rig.delivery.drain()
+        await while_stopped(private_postgres, "cp -a data saved")
+        await rig.heal()
+        await rig.record(30, quantity="0.25")
+        await rig.delivery.flush()
+        lost = mourned(rig)
+        await while_stopped(private_postgres, "mv data gone", "cp -a saved data")
+        await rig.heal()
+        await rig.record(5)
+        await rig.until(lambda: rig.states() == {"synced": 54})
+        assert [(total.events, str(total.quantity)) for total in lost] == [(30, "7.50")]
+        assert await service.times() == Counter(rig.recorded)
+        await rig.until(lambda: rig.spool.depth == 0)
+        (total,) = (await rig.spool.account()).accepted
+        arrived = rig.query("SELECT events, quantity, lost_events, lost_quantity FROM usage_arrivals")
+        assert arrived == [
+            {"events": total.events, "quantity": total.quantity, "lost_events": 30, "lost_quantity": Decimal("7.5")}
+        ]
+    await billing.close()
 
 
 async def test_nothing_new_gets_into_a_database_before_it_is_known_to_be_whole(agent) -> None:

@@ -258,3 +258,30 @@ def test_no_body_ends_in_anything_but_a_value_or_no_answer(body: bytes) -> None:
 )
 def test_what_is_kept_of_a_body_for_people(body: bytes, kept: str) -> None:
     assert forms.raw(body) == kept
+
+
+@pytest.mark.parametrize(
+    "total",
+    [
+        "x",
+        {},
+        {"tenant_id": "t", "event_type": "api_call", "day": "yesterday", "count": 1, "quantity": 1},
+        {"tenant_id": "t", "event_type": "api_call", "day": "2027-03-01", "count": -1, "quantity": 1},
+        {"tenant_id": "t", "event_type": "api_call", "day": "2027-03-01", "count": 1, "quantity": "1"},
+    ],
+)
+def test_malformed_totals_are_no_answer(total: object) -> None:
+    with pytest.raises(IntegrityError):
+        replies.billed_totals({"totals": [total]})
+
+
+@pytest.mark.parametrize("result", ["x", {"event_id": "x", "status": "accepted"}])
+def test_malformed_results_of_a_look_up_are_no_answer(result: object) -> None:
+    with pytest.raises(IntegrityError):
+        replies.looked_up({"results": [result]})
+
+
+def test_only_what_is_stored_is_found() -> None:
+    words = ["accepted", "duplicate", "rejected", "unknown", None]
+    results = [{"event_id": str(UUID(int=n)), "status": word} for n, word in enumerate(words)]
+    assert replies.looked_up({"results": results}) == {UUID(int=0), UUID(int=1)}

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tapi_agent.adapters.files import FileLosses
 from tapi_agent.domain.errors import UnavailableError
@@ -99,3 +104,68 @@ def test_without_a_place_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="loss ledger"):
         FileLosses(tmp_path / "spool" / "losses").note([loss()])
     assert os.listdir(tmp_path) == ["spool"]  # noqa: PTH208 - names are enough
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    """The file before and after the last write."""
+    file = tmp_path_factory.mktemp("losses") / "losses"
+    losses = FileLosses(file)
+    losses.note([loss(events=1)])
+    losses.note([loss(events=2), loss("sms_sent")])
+    before = file.read_bytes()
+    losses.note([loss(events=4)])
+    return before, file.read_bytes()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(at=st.one_of(st.integers(0, 600), st.integers(SLOT, SLOT + 600), st.integers(0, 2 * SLOT)))
+def test_a_write_torn_anywhere_leaves_the_sums_before_or_after_it(
+    written: tuple[bytes, bytes], tmp_path: Path, at: int
+) -> None:
+    before, after = written
+    file = tmp_path / "losses"
+    file.write_bytes(after[:at] + before[at:])
+    assert [one.events for one in FileLosses(file).report()] in ([3, 1], [7, 1])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(at=st.one_of(st.integers(0, 600), st.integers(SLOT, SLOT + 600)), flip=st.integers(1, 255))
+def test_a_flipped_byte_is_never_taken_for_a_sum(
+    written: tuple[bytes, bytes], tmp_path: Path, at: int, flip: int
+) -> None:
+    file = tmp_path / "losses"
+    content = bytearray(written[1])
+    content[at] ^= flip
+    file.write_bytes(content)
+    assert [one.events for one in FileLosses(file).report()] in ([3, 1], [7, 1])
+
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from tapi_agent.adapters.files import FileLosses
+from tapi_agent.domain.loss import Loss, LossKind
+at = datetime(2027, 3, 1, tzinfo=UTC)
+losses = FileLosses(Path(sys.argv[1]))
+while True:
+    losses.note([Loss(kind=LossKind.REFUSED, meter="m", events=1, quantity=Decimal(1), first_at=at, last_at=at)])
+"""
+
+
+@pytest.mark.parametrize("place", ["loss.written", "loss.synced"])
+def test_a_kill_at_the_third_write_leaves_a_whole_sum(tmp_path: Path, place: str) -> None:
+    file = tmp_path / "losses"
+    killed = subprocess.run(
+        [sys.executable, "-c", WRITER, str(file)],
+        env={**os.environ, "TAPI_FAILPOINTS": f"{place}:3=kill"},
+        check=False,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    losses = FileLosses(file)
+    assert [one.events for one in losses.report()] == [3]
+    losses.note([loss("m")])
+    assert [one.events for one in FileLosses(file).report()] == [4]

@@ -11,8 +11,10 @@ from tapi_agent.domain.ids import TenantId
 AT = datetime(2027, 3, 1, tzinfo=UTC)
 
 
-def meter(name: str = "api_call", *, batch: str = "5", known: str = "0", clear: bool = True) -> MeterSum:
-    return MeterSum(meter=name, batch=Decimal(batch), known=Decimal(known), clear=clear)
+def meter(
+    name: str = "api_call", *, batch: str = "5", known: str = "0", others: str = "0", clear: bool = True
+) -> MeterSum:
+    return MeterSum(meter=name, batch=Decimal(batch), known=Decimal(known), others=Decimal(others), clear=clear)
 
 
 def span(*meters: MeterSum) -> Span:
@@ -40,6 +42,13 @@ CASES = {
         span(meter(), meter("sms_sent")), sums(api_calls="5", sms_sent="3"), Storage.UNDECIDED,
     ),
     "others in doubt lie within": (span(meter(clear=False)), sums(api_calls="5"), Storage.UNDECIDED),
+    "all that are in doubt": (span(meter(known="7", others="9")), sums(api_calls="21"), Storage.STORED),
+    "none that is in doubt": (span(meter(known="7", others="9")), sums(api_calls="7"), Storage.NOT_STORED),
+    "some that are in doubt": (span(meter(known="7", others="9")), sums(api_calls="12"), Storage.UNDECIDED),
+    "it weighs nothing, others do": (span(meter(batch="0", others="9")), sums(api_calls="0"), Storage.UNDECIDED),
+    "it weighs less than is shown, others do not": (
+        span(meter(batch="0.4", others="9")), sums(api_calls="9"), Storage.UNDECIDED,
+    ),
     "nothing by which to tell": (span(meter(batch="0")), sums(api_calls="0"), Storage.UNDECIDED),
     "less than the service shows": (span(meter(batch="0.4", known="2")), sums(api_calls="2"), Storage.UNDECIDED),
     "counts are cut": (span(meter(batch="1.5", known="1.5")), sums(api_calls="3"), Storage.STORED),

@@ -53,6 +53,14 @@ class AbsentBilling:
         """No answer."""
         self._missing(start, end)
 
+    async def usage_totals(self, *, start: datetime, end: datetime) -> NoReturn:
+        """No answer."""
+        self._missing(start, end)
+
+    async def look_up(self, _event_ids: Sequence[UUID]) -> NoReturn:
+        """No answer."""
+        self._missing()
+
     async def close(self) -> None:
         """Nothing to close."""
 

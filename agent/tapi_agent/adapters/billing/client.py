@@ -24,6 +24,7 @@ from tapi_agent.domain.errors import RejectedError, UnavailableError
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from datetime import datetime
     from decimal import Decimal
     from uuid import UUID
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.license import Subject
     from tapi_agent.ports.billing import (
         BatchRecord,
+        BilledTotal,
         FeatureReply,
         HeartbeatReply,
         LicenseReply,
@@ -157,6 +159,15 @@ class HttpBilling:
         """GET /billing/usage/{tenant}, bounds inclusive."""
         window = urlencode({"start": rfc3339(start), "end": rfc3339(end)})
         return replies.usage_sums(await self._ask(f"/billing/usage/{quote(tenant_id, safe='')}?{window}"))
+
+    async def usage_totals(self, *, start: datetime, end: datetime) -> Sequence[BilledTotal] | None:
+        """GET /usage/totals, bounds inclusive."""
+        reply = await self._find(f"/usage/totals?{urlencode({'start': rfc3339(start), 'end': rfc3339(end)})}")
+        return None if reply is None else replies.billed_totals(reply)
+
+    async def look_up(self, event_ids: Sequence[UUID]) -> AbstractSet[UUID]:
+        """POST /usage/lookup."""
+        return replies.looked_up(await self._ask("/usage/lookup", {"event_ids": [str(one) for one in event_ids]}))
 
     def _extension(self, subject: Subject, question: Question) -> dict[str, object]:
         said: dict[str, object] = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent.adapters.billing import forms
 from tapi_agent.adapters.billing.forms import optional, required
 from tapi_agent.domain.license import LicenseMode, LicenseStatus
-from tapi_agent.ports.billing import BatchRecord, FeatureReply, HeartbeatReply, LicenseReply
+from tapi_agent.ports.billing import BatchRecord, BilledTotal, FeatureReply, HeartbeatReply, LicenseReply
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST_WAIT: Final = 10**9  # seconds; more does not fit a timedelta, and nobody waits that long
 _SUMS: Final = ("api_calls", "llm_tokens_used", "storage_gb_days", "sms_sent", "agent_executions")
+_STORED: Final = ("accepted", "duplicate")
 _OUTCOMES: Final = ("accepted", "duplicate", "rejected", "retry")
 
 
@@ -66,6 +67,16 @@ def usage_sums(reply: Document) -> dict[str, Decimal]:
     return {key: amount for key, amount in sums.items() if amount is not None}
 
 
+def billed_totals(reply: Document) -> list[BilledTotal]:
+    """GET /usage/totals."""
+    return required(reply, "totals", lambda value: [_billed_total(item) for item in forms.items(value)])
+
+
+def looked_up(reply: Document) -> frozenset[UUID]:
+    """POST /usage/lookup: the ids that the service has; any other word than accepted is none."""
+    return frozenset(required(reply, "results", lambda value: list(filter(None, map(_billed, forms.items(value))))))
+
+
 def healthy(reply: Document) -> bool:
     """GET /health."""
     return reply.get("status") == "healthy"
@@ -79,6 +90,24 @@ def mode(value: object) -> LicenseMode:
 def status(value: object) -> LicenseStatus:
     """How a subscription stands."""
     return LicenseStatus(forms.word(*LicenseStatus)(value))
+
+
+def _billed_total(value: object) -> BilledTotal:
+    if not isinstance(value, dict):
+        raise ValueError("a list of objects")  # noqa: TRY004 - a form complains by ValueError, see forms
+    return BilledTotal(
+        tenant_id=forms.text(value.get("tenant_id")),
+        meter=forms.text(value.get("event_type")),
+        day=date.fromisoformat(forms.text(value.get("day"))),
+        events=forms.count(value.get("count")),
+        quantity=forms.amount(value.get("quantity")),
+    )
+
+
+def _billed(value: object) -> UUID | None:
+    if not isinstance(value, dict):
+        raise ValueError("a list of objects")  # noqa: TRY004 - a form complains by ValueError, see forms
+    return forms.uuid(value.get("event_id")) if value.get("status") in _STORED else None
 
 
 def _results(value: object) -> list[tuple[UUID, str]]:

@@ -14,17 +14,18 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from decimal import Context, Decimal, Inexact
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from tapi_agent.adapters.files.durable import sync_folder
 from tapi_agent.domain.errors import UnavailableError
-from tapi_agent.domain.loss import Loss, LossKind
+from tapi_agent.domain.loss import Loss, LossKind, add_up_losses
 from tapi_agent.failpoints import Failpoint, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 log = structlog.get_logger(__name__)
@@ -33,9 +34,6 @@ _SLOT: Final = 32 * 1024
 _HEAD: Final = struct.Struct(">4sQII")
 """Magic, number of the write, length and checksum of what follows."""
 _MAGIC: Final = b"tLOS"
-_EXACT: Final = Context(prec=60, traps=[Inexact])
-
-Key = tuple[LossKind, str]
 
 
 class FileLosses:
@@ -45,14 +43,13 @@ class FileLosses:
         self._path = path
         self._lock = threading.Lock()
         self._number = 0
-        self._losses: dict[Key, Loss] | None = None
+        self._losses: list[Loss] | None = None
 
     def note(self, losses: Sequence[Loss]) -> None:
         """Add to the sums, durable on return."""
         with self._lock, self._opened() as file:
-            sums = _merged(self._read(file).values(), losses)
-            payload = _payload(sums)
-            slot = _framed(self._number + 1, payload)
+            sums = _fitting(add_up_losses([*self._read(file), *losses]))
+            slot = _framed(self._number + 1, _payload(sums))
             os.pwrite(file, slot, (self._number + 1) % 2 * _SLOT)
             reach(Failpoint.LOSS_WRITTEN)
             os.fdatasync(file)
@@ -63,14 +60,13 @@ class FileLosses:
     def report(self) -> Sequence[Loss]:
         """The sums, in order of kind and meter."""
         with self._lock, self._opened() as file:
-            losses = self._read(file)
-        return [losses[key] for key in sorted(losses)]
+            return self._read(file)
 
-    def _read(self, file: int) -> dict[Key, Loss]:
+    def _read(self, file: int) -> list[Loss]:
         """The newer of the two slots that can be read; once for this process, which alone writes it."""
         if self._losses is None:
             found = [slot for at in (0, _SLOT) if (slot := _unframed(os.pread(file, _SLOT, at)))]
-            self._number, self._losses = max(found, key=lambda slot: slot[0], default=(0, {}))
+            self._number, self._losses = max(found, key=lambda slot: slot[0], default=(0, []))
         return self._losses
 
     @contextmanager
@@ -106,50 +102,33 @@ class FileLosses:
         finally:
             os.close(file)
         fresh.rename(self._path)
+        sync_folder(self._path.parent)
 
 
-def _merged(known: Iterable[Loss], news: Iterable[Loss]) -> dict[Key, Loss]:
-    sums: dict[Key, Loss] = {}
-    for loss in (*known, *news):
-        key = loss.kind, loss.meter
-        sums[key] = _plus(sums[key], loss) if key in sums else loss
-    return sums
+def _fitting(losses: list[Loss]) -> list[Loss]:
+    """The last meters give up their names until a slot holds the rest."""
+    while len(_payload(losses)) > _SLOT - _HEAD.size:
+        last = max(losses, key=lambda loss: loss.meter)
+        losses = add_up_losses([*(loss for loss in losses if loss is not last), replace(last, meter="")])
+    return losses
 
 
-def _plus(one: Loss, other: Loss) -> Loss:
-    return replace(
-        one,
-        events=one.events + other.events,
-        quantity=_EXACT.add(one.quantity, other.quantity),
-        first_at=min(one.first_at, other.first_at),
-        last_at=max(one.last_at, other.last_at),
-    )
-
-
-def _payload(sums: dict[Key, Loss]) -> bytes:
-    """As JSON; the last meters give up their names until it fits."""
-    rows = [_row(sums[key]) for key in sorted(sums)]
-    while len(payload := json.dumps(rows).encode()) > _SLOT - _HEAD.size:
-        nameless = replace(sums.pop(max(sums, key=lambda key: key[1])), meter="")
-        merged = _merged(sums.values(), [nameless])
-        sums.clear()
-        sums.update(merged)
-        rows = [_row(sums[key]) for key in sorted(sums)]
-    return payload
+def _payload(losses: list[Loss]) -> bytes:
+    return json.dumps([_row(loss) for loss in losses]).encode()
 
 
 def _framed(number: int, payload: bytes) -> bytes:
     return _HEAD.pack(_MAGIC, number, len(payload), _checksum(number, payload)) + payload
 
 
-def _unframed(slot: bytes) -> tuple[int, dict[Key, Loss]] | None:
+def _unframed(slot: bytes) -> tuple[int, list[Loss]] | None:
     if len(slot) < _HEAD.size:
         return None
     magic, number, length, checksum = _HEAD.unpack_from(slot)
     payload = slot[_HEAD.size : _HEAD.size + length]
     if magic != _MAGIC or len(payload) != length or checksum != _checksum(number, payload):
         return None
-    return number, _merged((), map(_loss, json.loads(payload)))
+    return number, [_loss(row) for row in json.loads(payload)]
 
 
 def _checksum(number: int, payload: bytes) -> int:

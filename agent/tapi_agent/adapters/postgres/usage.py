@@ -64,16 +64,18 @@ class PostgresLedger:
         """What the database lacks of a stream; it is noted as lost, and what is here as suspect, in one transaction."""
         place = {"stream": account.stream, "seq": account.drained_seq, "device_id": self._device_id}
         async with self._database.connection() as connection:
-            known = (await (await connection.execute(_SQL.lock_stream, place)).fetchall())[0]
-            if known["drained_seq"] > account.last_seq:
+            drained_seq = await _take_turn(connection, account.stream)
+            if drained_seq > account.last_seq:
                 return Comparison(spool_is_older=True)
+            await connection.execute(_SQL.know_stream, place)
             await _suspect_copies(connection, account)
-            if known["drained_seq"] >= account.drained_seq:
+            if drained_seq >= account.drained_seq:
                 return Comparison()
+            await connection.execute(_SQL.lock_streams)
             cursor = await connection.execute(_SQL.lose, place | {"drained": _document(account.drained)})
             lost = [_total(row) for row in await cursor.fetchall()]
             await connection.execute(_SQL.suspect, place)
-            await connection.execute(_SQL.doubt_suspects, place)
+            await connection.execute(_SQL.doubt_suspects, {"stream": None, "copied": False})
             reach(Failpoint.LEDGER_LOSS_WRITTEN)
         reach(Failpoint.LEDGER_LOSS_COMMITTED)
         return Comparison(lost=lost)
@@ -98,11 +100,12 @@ class PostgresLedger:
 
     async def _insert(self, events: Sequence[SpooledEvent], after: int) -> Kept:
         async with self._database.connection() as connection:
-            cursor = await connection.execute(_SQL.insert_events, _rows(events))
+            drained = await _take_turn(connection, events[0].stream, after=after)
+            cursor = await connection.execute(_SQL.insert_events, _rows(events) | {"drained": drained})
             kept = {row["seq"] for row in await cursor.fetchall()}
             repeats = [event for event in events if event.seq not in kept]
             outcome = await _note_repeats(connection, repeats) if repeats else Kept()
-            await self._advance(connection, events[-1], after)
+            await self._advance(connection, events[-1])
             reach(Failpoint.LEDGER_KEEP_WRITTEN)
         reach(Failpoint.LEDGER_KEEP_COMMITTED)
         return Kept(new=len(kept)) + outcome
@@ -120,19 +123,28 @@ class PostgresLedger:
         letter = {"code": DeadReason.UNSTORABLE, "detail": str(error), "event": event.canonical.encode()}
         place = {"event_id": event_id_of(event.canonical), "stream": event.stream, "seq": event.seq}
         async with self._database.connection() as connection:
+            drained = await _take_turn(connection, event.stream, after=after)
             cursor = await connection.execute(_SQL.bury, letter | place)
-            for total in _readable(event):
+            for total in _readable(event) if event.seq > drained else ():
                 await connection.execute(_SQL.bury_arrives, asdict(total) | place)
-            await self._advance(connection, event, after)
+            await self._advance(connection, event)
             reach(Failpoint.LEDGER_BURY_WRITTEN)
         reach(Failpoint.LEDGER_BURY_COMMITTED)
         return Kept(dead=cursor.rowcount)
 
-    async def _advance(self, connection: AsyncConnection[DictRow], last: SpooledEvent, after: int) -> None:
-        place = {"stream": last.stream, "seq": last.seq, "device_id": self._device_id, "after": after}
-        cursor = await connection.execute(_SQL.advance_stream, place)
-        if await cursor.fetchone() is None:
-            raise SetBackError("the database was set back: it lacks events that it had before")
+    async def _advance(self, connection: AsyncConnection[DictRow], last: SpooledEvent) -> None:
+        place = {"stream": last.stream, "seq": last.seq, "device_id": self._device_id}
+        await connection.execute(_SQL.advance_stream, place)
+
+
+async def _take_turn(connection: AsyncConnection[DictRow], stream: StreamId, *, after: int = 0) -> int:
+    """Up to which seq all has arrived, as it stays until the transaction ends. ``SetBackError`` if below ``after``."""
+    await connection.execute(_SQL.take_turn, {"stream": stream})
+    row = (await (await connection.execute(_SQL.drained_seq, {"stream": stream})).fetchall())[0]
+    drained: int = row["drained_seq"]
+    if drained < after:
+        raise SetBackError("the database was set back: it lacks events that it had before")
+    return drained
 
 
 async def _suspect_copies(connection: AsyncConnection[DictRow], account: SpoolAccount) -> None:
@@ -141,7 +153,7 @@ async def _suspect_copies(connection: AsyncConnection[DictRow], account: SpoolAc
         place = {"stream": account.stream, "former": account.copied_from, "seq": account.suspect_seq}
         copied = await connection.execute(_SQL.suspect_copies, place)
         if copied.rowcount:
-            await connection.execute(_SQL.doubt_suspects, {"stream": account.copied_from})
+            await connection.execute(_SQL.doubt_suspects, {"stream": account.copied_from, "copied": True})
 
 
 async def _note_repeats(connection: AsyncConnection[DictRow], events: Sequence[SpooledEvent]) -> Kept:
@@ -164,15 +176,22 @@ def _rows(events: Sequence[SpooledEvent]) -> dict[str, object]:
 def _readable(event: SpooledEvent) -> Sequence[UsageTotal]:
     """What a refused text says it adds up to; nothing when it is not even ours."""
     try:
-        return tally([event.canonical])
+        return [total for total in tally([event.canonical]) if _is_storable(total)]
     except (ValueError, TypeError, ArithmeticError, LookupError):
         return ()
+
+
+def _is_storable(total: UsageTotal) -> bool:
+    """PostgreSQL has no place for texts with NUL, nor psycopg for lone surrogates; they must not hold up all others."""
+    name = f"{total.tenant_id}{total.meter}{total.unit}"
+    return "\0" not in name and name.encode(errors="replace").decode() == name
 
 
 def _document(totals: Sequence[UsageTotal]) -> str:
     rows = [
         asdict(total) | {"quantity": str(total.quantity), "local_quantity": str(total.local_quantity)}
         for total in totals
+        if _is_storable(total)
     ]
     return orjson.dumps(rows).decode()
 

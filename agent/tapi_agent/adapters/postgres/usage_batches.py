@@ -66,7 +66,7 @@ class PostgresBatches:
             taken = {"batch_id": batch.batch_id, "stream": found["stream"], "seqs": seqs(batch)}
             await connection.execute(SQL.take_pending, taken)
             if suspects:
-                await connection.execute(SQL.doubt_new, taken)
+                await connection.execute(SQL.doubt_new, taken | {"copied": found["copied"]})
             reach(Failpoint.BATCH_SEAL_WRITTEN)
         reach(Failpoint.BATCH_SEAL_COMMITTED)
         return True

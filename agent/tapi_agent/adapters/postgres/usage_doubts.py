@@ -100,6 +100,7 @@ def _tenant(row: DictRow) -> str:
 
 
 def _span(rows: Sequence[DictRow]) -> Span:
-    meters = (MeterSum(meter=row["meter"], batch=row["batch"], known=row["known"], clear=row["clear"]) for row in rows)
+    fields = ("meter", "batch", "known", "others", "clear")
+    meters = (MeterSum(**{name: row[name] for name in fields}) for row in rows)
     place = rows[0]
     return Span(tenant_id=place["tenant_id"], first=place["first"], last=place["last"], meters=tuple(meters))

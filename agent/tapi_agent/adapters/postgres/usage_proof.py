@@ -1,4 +1,4 @@
-"""The database as evidence: days at one instant, streamed, and batches with their events. Judging is ``domain.proof``'s.
+"""The database as evidence: days at one instant, streamed, and batches with their events. It judges nothing.
 
 A day is read in one transaction and through a cursor of the server, so that neither a backlog nor a long month has to
 fit into memory here.
@@ -57,15 +57,23 @@ class PostgresProof:
     @asynccontextmanager
     async def day(self, day: date) -> AsyncIterator[PostgresSnapshot]:
         """One day, at one instant."""
-        async with self._database.connection(statement_timeout=_PATIENCE) as connection:
+        async with self._instant() as connection:
             yield PostgresSnapshot(connection, day)
 
     async def batches(self, *, after: BatchId | None, limit: int) -> Sequence[KeptBatch]:
         """The next batches in order of their ids, each with its events."""
-        async with self._database.connection(statement_timeout=_PATIENCE) as connection:
-            await connection.execute(_SQL.one_instant)
+        async with self._instant() as connection:
             cursor = await connection.execute(_SQL.batches, {"after": after, "limit": limit})
             return [await _with_members(connection, row) for row in await cursor.fetchall()]
+
+    @asynccontextmanager
+    async def _instant(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+        """A transaction that sees one instant; that must be said before anything else is."""
+        async with self._database.connection() as connection:
+            await connection.execute(_SQL.one_instant)
+            await connection.execute(_SQL.patient)
+            connection.patience = _PATIENCE
+            yield connection
 
 
 class PostgresSnapshot:

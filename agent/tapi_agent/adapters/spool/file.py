@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from tapi_agent.adapters.spool import sums
 from tapi_agent.adapters.spool.home import Home
+from tapi_agent.adapters.spool.rows import SELECT, checked, inserts, texts
 from tapi_agent.domain.canonical import event_id_of
 from tapi_agent.domain.errors import ConfigurationError
 from tapi_agent.domain.ids import StreamId, trusted_ms
@@ -39,31 +40,8 @@ _PRAGMAS: Final = (
 _SPARE_PAGES: Final = 1024
 _PAGES_AT_ONCE: Final = 8192
 _LATEST: Final = 1000
-_MOST_ROWS: Final = 256
-_INSERT: Final = "INSERT INTO events (seq, crc32, canonical) VALUES "
-SELECT: Final = "SELECT seq, crc32, CAST(canonical AS BLOB) FROM events"
-"""As bytes: a flipped bit is the checksum's to find, not the decoder's."""
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _SCHEMA: Final = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
 _UPGRADE: Final = files(__package__).joinpath("upgrade.sql").read_text(encoding="utf-8")
-
-
-class DamagedError(Exception):
-    """A row does not match its checksum."""
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether the file is broken, rather than the disk full or the directory gone."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in _DAMAGED or isinstance(error, DamagedError)
-
-
-def checked(row: tuple[int, int, bytes]) -> str:
-    """The text in a row of seq, crc32 and canonical; ``DamagedError`` when it is not what was written."""
-    seq, crc32, text = row
-    if zlib.crc32(text) != crc32:
-        raise DamagedError(f"the text of seq {seq} is not what was written")
-    return text.decode()
 
 
 class SpoolFile:
@@ -95,14 +73,14 @@ class SpoolFile:
         self.last_seq = self._last_seq()
         self.newest_ms = max(newest_ms, self._newest_waiting())
 
-    def append(self, texts: Sequence[str], *, totals: Sequence[UsageTotal], newest_ms: int = 0) -> None:
-        """Write canonical texts and their ``totals`` under the next seqs, durable on return; on an error none of them.
+    def append(self, canonical: Sequence[str], *, totals: Sequence[UsageTotal], newest_ms: int = 0) -> None:
+        """Write ``canonical`` texts under the next seqs, and their ``totals``, durable on return; on an error nothing.
 
         ``newest_ms``: the latest trusted time in their ids.
         """
-        rows = [(seq, zlib.crc32(text.encode()), text) for seq, text in enumerate(texts, self.last_seq + 1)]
+        rows = [(seq, zlib.crc32(text.encode()), text) for seq, text in enumerate(canonical, self.last_seq + 1)]
         with self._transaction() as connection:
-            for statement, values in _inserts(rows):
+            for statement, values in inserts(rows):
                 connection.execute(statement, values)
             sums.add(connection, sums.ACCEPTED, totals)
             reach(Failpoint.SPOOL_APPEND_WRITTEN)
@@ -149,7 +127,7 @@ class SpoolFile:
     def waiting(self, after: int) -> list[UsageTotal]:
         """What waits behind seq ``after``: all that waits but the little that the database has already."""
         with self._snapshot() as connection:
-            had = tally(_texts(connection, after)) if after > self.drained_seq else []
+            had = tally(texts(connection, after)) if after > self.drained_seq else []
             return take_away(sums.waiting(connection), had)
 
     def raise_floor(self, floor: datetime) -> None:
@@ -204,7 +182,7 @@ class SpoolFile:
 
     def _waiting_until(self, connection: sqlite3.Connection, through: int) -> list[UsageTotal]:
         """Of all that waits nothing need be read."""
-        return sums.waiting(connection) if through == self.last_seq else tally(_texts(connection, through))
+        return sums.waiting(connection) if through == self.last_seq else tally(texts(connection, through))
 
     def _last_seq(self) -> int:
         (last_seq,) = self._row("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'")
@@ -232,19 +210,6 @@ class SpoolFile:
 
     def _row(self, query: str) -> Any:  # noqa: ANN401 - as sqlite3 types its rows
         return self._reader.execute(query).fetchone()
-
-
-def _inserts(rows: Sequence[tuple[int, int, str]]) -> Iterator[tuple[str, list[int | str]]]:
-    """Statements of many rows each, in sizes of which there are few, so that SQLite keeps them prepared.
-
-    Row by row the thread would give up the interpreter's lock at every one, and wait for a busy event loop each time.
-    """
-    start = 0
-    while left := len(rows) - start:
-        size = min(1 << left.bit_length() - 1, _MOST_ROWS)
-        values = [value for row in rows[start : start + size] for value in row]
-        yield _INSERT + ",".join(["(?,?,?)"] * size), values
-        start += size
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -276,19 +241,12 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     """From format 1, all or nothing: a kill leaves a file of the old format."""
     try:
         connection.executescript(f"BEGIN IMMEDIATE;\n{_UPGRADE}")
-        sums.add(connection, sums.ACCEPTED, tally(_texts(connection)))
+        sums.add(connection, sums.ACCEPTED, tally(texts(connection)))
         connection.execute("UPDATE spool SET stream = ?", (uuid4().bytes,))
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _texts(connection: sqlite3.Connection, through: int | None = None) -> Iterator[str]:
-    """The canonical text of what waits, up to seq ``through``, oldest first."""
-    with closing(connection.cursor()) as cursor:
-        for row in cursor.execute(f"{SELECT} WHERE ?1 IS NULL OR seq <= ?1 ORDER BY seq", (through,)):
-            yield checked(row)
 
 
 def _create(path: Path) -> None:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from tapi_agent.adapters.spool.file import SpoolFile, is_damage
+from tapi_agent.adapters.spool.file import SpoolFile
 from tapi_agent.adapters.spool.rescue import finish, rescue
+from tapi_agent.adapters.spool.rows import is_damage
 from tapi_agent.domain.errors import ConfigurationError
 
 if TYPE_CHECKING:

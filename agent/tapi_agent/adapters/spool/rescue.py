@@ -13,7 +13,8 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent.adapters.spool import sums
-from tapi_agent.adapters.spool.file import SELECT, DamagedError, SpoolFile, checked
+from tapi_agent.adapters.spool.file import SpoolFile
+from tapi_agent.adapters.spool.rows import SELECT, DamagedError, checked
 from tapi_agent.domain.tally import take_away, tally
 from tapi_agent.failpoints import Failpoint, reach
 

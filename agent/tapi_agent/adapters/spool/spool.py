@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import structlog
 
-from tapi_agent.adapters.spool.file import DamagedError, SpoolFile, is_damage
 from tapi_agent.adapters.spool.home import Box
 from tapi_agent.adapters.spool.place import ClosedError, SpoolPlace
+from tapi_agent.adapters.spool.rows import DamagedError, is_damage
 from tapi_agent.domain.errors import NoSpaceError, UnavailableError
 from tapi_agent.domain.ids import EPOCH, DeviceId, trusted_ms
 from tapi_agent.domain.tally import tally_events
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from tapi_agent.adapters.spool.file import SpoolFile
     from tapi_agent.domain.ids import StreamId
     from tapi_agent.domain.usage import SpooledEvent, UsageEvent, UsageTotal
     from tapi_agent.ports.spool import SpoolAccount
@@ -38,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 _GROUP: Final = 500
 _MOST_WAITING: Final = 20_000
+_NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+"""Only a full disk is named so by SQLite: a quota that is used up, or no room for the file's memory, is not."""
 
 _NOBODYS: Final = Box(device_id=DeviceId(""))
 
@@ -279,8 +282,9 @@ def _unavailable(cause: Exception) -> UnavailableError:
 
 def _is_full(cause: Exception) -> bool:
     """Whether the disk, or this user's part of it, has no room."""
-    errno_ = getattr(cause, "errno", None)
-    return errno_ in (ENOSPC, EDQUOT) or getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    if isinstance(cause, OSError):
+        return cause.errno in (ENOSPC, EDQUOT)
+    return getattr(cause, "sqlite_errorcode", 0) in _NO_ROOM
 
 
 def _nothing(_: SpoolFile) -> None:

@@ -29,8 +29,8 @@ async def status(request: Request) -> Reply:
 
 
 async def _losses(context: Context) -> Sequence[Loss]:
-    """None while the file cannot be read: ``doctor`` says why."""
+    """Those of late while the file cannot be read: ``doctor`` says why."""
     try:
         return await context.losses.report()
     except UnavailableError:
-        return ()
+        return context.losses.unwritten

@@ -18,6 +18,7 @@ from tapi_agent.ports.usage import SyncRound
 from tapi_agent.services.connectivity import POSTGRES
 from tapi_agent.services.delivery.drainer import Drainer
 from tapi_agent.services.delivery.inquiry import Inquiry
+from tapi_agent.services.delivery.lanes import Lanes
 from tapi_agent.services.delivery.reports import Backlog, SyncReport
 from tapi_agent.services.delivery.sender import Sender
 from tapi_agent.services.delivery.settler import Settler
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from tapi_agent.domain.batch import LeasedBatch
     from tapi_agent.domain.delivery import WireBatch
     from tapi_agent.domain.ids import DeviceId
-    from tapi_agent.domain.settlement import Pause, Settlement
+    from tapi_agent.domain.settlement import Pause
     from tapi_agent.domain.usage import UsageTotal
     from tapi_agent.ports.billing import BillingService
     from tapi_agent.ports.clock import TrustedClock
@@ -75,13 +75,14 @@ class Delivery:
             stores=stores,
             billing=billing,
             connectivity=connectivity,
+            clock=clock,
             terms=terms,
             sink=self._sink,
             settler=self._settler,
         )
+        self._lanes = Lanes(sender=self._sender, sink=self._sink, full=terms.batch_size)
         self._syncing = asyncio.Lock()
         self._trouble = ""
-        self._under_way: asyncio.Future[Settlement] | None = None
         self._drain_now, self._sync_now = asyncio.Event(), asyncio.Event()
 
     @property
@@ -120,9 +121,7 @@ class Delivery:
 
     async def close(self) -> None:
         """Let a request that is under way come to its end, so that nobody has to ask what became of it."""
-        if self._under_way and not self._under_way.done():
-            with suppress(TapiError):
-                await self._under_way
+        await self._lanes.close()
 
     async def drain(self) -> int:
         """Empty the spool into the database; returns how many events. Raises ``UnavailableError`` of either."""
@@ -156,8 +155,7 @@ class Delivery:
             report, started = SyncReport(), self._monotonic()
             try:
                 began = await self._take_up(hasten=hasten)
-                while not self._sink.resting and (batch := await self._sender.next(began)):
-                    report = report.plus(batch, await self._deliver(batch))
+                report = await self._lanes.send_all(began)
             except TapiError as error:
                 report = replace(report, trouble=str(error))
             self._note(report.trouble)
@@ -201,11 +199,6 @@ class Delivery:
         await self._settler.judge_all()
         await self._inquiry.resolve_all(self._sender.memory)
         return began
-
-    async def _deliver(self, batch: LeasedBatch) -> Settlement:
-        """A batch on its way is not called back: cancelled in the middle, nobody would know what became of it."""
-        self._under_way = asyncio.ensure_future(self._sender.deliver(batch))
-        return await asyncio.shield(self._under_way)
 
     async def _drain_always(self) -> None:
         failures = 0

@@ -79,11 +79,11 @@ class Inquiry:
                 await self._settle(doubt, found)
             case Storage.STORED:
                 await self._settle(doubt, Settled(synced=frozenset(doubt.event_ids)))
-            case Storage.NOT_STORED:
+            case Storage.NOT_STORED if not doubt.copied:
                 await self._send_again(doubt, "the sums of the service are without it")
-            case Storage.UNDECIDED if self._terms.resend_unknown and not doubt.partial:
+            case Storage.UNDECIDED if self._terms.resend_unknown and not (doubt.partial or doubt.copied):
                 await self._send_again(doubt, "nothing could be found out; BILLING_CLASSIC_UNKNOWN=retry")
-            case Storage.UNDECIDED:
+            case Storage.NOT_STORED | Storage.UNDECIDED:
                 await self._ask_later(doubt)
 
     async def _settle(self, doubt: Doubt, settled: Settled) -> None:

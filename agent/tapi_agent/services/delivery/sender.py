@@ -1,12 +1,15 @@
-"""Takes one batch after the other to the billing service. No transaction is open while a request is under way."""
+"""Takes batches to the billing service. No transaction is open while a request is under way."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from tapi_agent import telemetry
 from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.delivery import Known, WireBatch, read_reply
 from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.ids import time_of
 from tapi_agent.domain.settlement import PauseReason, Retry, ServiceMemory, Settled, Settlement
 from tapi_agent.failpoints import Failpoint, reach
 from tapi_agent.services.connectivity import BILLING
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tapi_agent.domain.batch import LeasedBatch
+    from tapi_agent.domain.ids import BatchId
     from tapi_agent.ports.billing import BillingService
+    from tapi_agent.ports.clock import TrustedClock
     from tapi_agent.services.connectivity import Connectivity
     from tapi_agent.services.delivery.settler import Settler
     from tapi_agent.services.delivery.sink import Sink
@@ -25,14 +30,15 @@ _NO_LINK = (PauseReason.UNREACHABLE, PauseReason.TLS)
 
 
 class Sender:
-    """One batch at a time; ``memory`` is what is known of the service."""
+    """Several batches may be under way at once; each is chosen and settled by itself. ``memory`` is of the service."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all by name
         self,
         *,
         stores: UsageStores,
         billing: BillingService,
         connectivity: Connectivity,
+        clock: TrustedClock,
         terms: DeliveryTerms,
         sink: Sink,
         settler: Settler,
@@ -40,10 +46,13 @@ class Sender:
         self._stores = stores
         self._billing = billing
         self._connectivity = connectivity
+        self._clock = clock
+        self._lease_ends: dict[BatchId, datetime] = {}
         self._terms = terms
         self._sink = sink
         self._settler = settler
-        self._owed: tuple[LeasedBatch, Settlement] | None = None
+        self._owed: dict[BatchId, tuple[LeasedBatch, Settlement]] = {}
+        self._choosing, self._settling = asyncio.Lock(), asyncio.Lock()
         self.memory = ServiceMemory()
 
     async def begin(self) -> datetime:
@@ -52,7 +61,8 @@ class Sender:
         Returns when it began, by the database's clock.
         """
         self.memory = await self._stores.memory.recall(self._terms.service)
-        await self._settle_owed()
+        for batch_id in list(self._owed):
+            await self._settle(batch_id)
         await self._stores.batches.reclaim(dedupes=self.memory.dedupes, quiet=self._terms.quiet)
         return await self._stores.batches.now()
 
@@ -62,16 +72,22 @@ class Sender:
         Each batch comes once in the round that ``began``. While sending fails a new one is made first: it may be the
         batch at hand that fails, and not the service.
         """
-        if self._sink.failing:
-            await self._seal()
-        while (batch := await self._stores.batches.lease(began=began, duration=self._terms.lease)) is None:
-            if not await self._seal():  # else another agent may have been quicker to take it
-                break
-        return batch
+        async with self._choosing:
+            if self._sink.failing:
+                await self._seal()
+            while (batch := await self._lease(began)) is None:
+                if not await self._seal():  # else another agent may have been quicker to take it
+                    break
+            return batch
 
     async def deliver(self, batch: LeasedBatch) -> Settlement:
-        """Send a leased batch and write down what became of it."""
+        """Send a leased batch and write down what became of it.
+
+        After a long stop it is somebody else's by now: a service that does not dedupe would bill it twice.
+        """
         reach(Failpoint.SEND_BEGUN)
+        if self._clock.now() >= self._lease_ends.pop(batch.batch_id):
+            return await self._settle_for(batch, Retry(detail="its lease ended before it was sent", service_wide=False))
         reply = await self._billing.send_usage(
             WireBatch(batch_id=batch.batch_id, body=batch.body, dialect=batch.dialect)
         )
@@ -81,16 +97,30 @@ class Sender:
             reply, batch, Known(dedupes=dedupes, may_fall_back=self._terms.dialect is None and not dedupes)
         )
         self._tell_connectivity(settlement)
-        self._owed = batch, settlement
-        await self._settle_owed()
+        await self._settle_for(batch, settlement)
+        if isinstance(settlement, Settled) and settlement.synced:
+            oldest = min(map(time_of, settlement.synced))
+            telemetry.USAGE_LATENCY.observe(max((self._clock.now() - oldest).total_seconds(), 0))
         return settlement
 
-    async def _settle_owed(self) -> None:
+    async def _lease(self, began: datetime) -> LeasedBatch | None:
+        ends = self._clock.now() + self._terms.lease
+        batch = await self._stores.batches.lease(began=began, duration=self._terms.lease)
+        if batch:
+            self._lease_ends[batch.batch_id] = ends
+        return batch
+
+    async def _settle_for(self, batch: LeasedBatch, settlement: Settlement) -> Settlement:
+        self._owed[batch.batch_id] = batch, settlement
+        await self._settle(batch.batch_id)
+        return settlement
+
+    async def _settle(self, batch_id: BatchId) -> None:
         """A reply that was heard is kept until the database has it: asking again could bill twice."""
-        if self._owed:
-            batch, settlement = self._owed
+        async with self._settling:
+            batch, settlement = self._owed[batch_id]
             self.memory = await self._settler.carry_out(batch, settlement, self.memory)
-            self._owed = None
+            del self._owed[batch_id]
 
     async def _seal(self) -> bool:
         return await self._stores.batches.seal(

@@ -5,6 +5,7 @@ Remembers nothing across a restart: the first try tells.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ class Sink:
         self._failures = 0
         self._until = 0.0
         self._detail = ""
+        self._next_turn = 0.0
         self.pause: Pause | None = None
 
     @property
@@ -53,6 +55,13 @@ class Sink:
     def trouble(self) -> str:
         """Why nothing should be sent right now; empty when something may be."""
         return self._detail if self.resting else ""
+
+    async def turn(self) -> None:
+        """Wait until the next request may go out, so that a backlog does not swamp the link."""
+        now = self._monotonic()
+        self._next_turn = max(self._next_turn, now) + self._terms.spacing.total_seconds()
+        if (wait := self._next_turn - self._terms.spacing.total_seconds() - now) > 0:
+            await asyncio.sleep(wait)
 
     def delivered(self) -> None:
         """The service has taken something."""

@@ -31,8 +31,9 @@ class DeliveryTerms:
 
     ``dialect``: ``None`` sends the extension until it is refused. ``interval``: within it an event is delivered.
     ``resend_unknown``: send an ambiguous batch again when nothing can be found out about it, at the risk of billing it
-    twice. ``quiet``: how long a request that was given up may still be under way inside the service. ``lease``: longer
-    than any request. Failures are followed by a wait of up to ``first_wait``, doubled each time up to ``longest_wait``.
+    twice. ``spacing``: between the beginnings of two requests at least. ``quiet``: how long a request that was given up
+    may still be under way inside the service. ``lease``: longer than any request. Failures are followed by a wait of up
+    to ``first_wait``, doubled each time up to ``longest_wait``.
     """
 
     service: str
@@ -40,6 +41,7 @@ class DeliveryTerms:
     batch_size: int = MAX_EVENTS
     interval: timedelta = timedelta(minutes=5)
     resend_unknown: bool = False
+    spacing: timedelta = timedelta(0)
     quiet: timedelta = timedelta(minutes=1)
     lease: timedelta = timedelta(minutes=2)
     first_wait: timedelta = timedelta(seconds=1)

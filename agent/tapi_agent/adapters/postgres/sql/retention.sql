@@ -22,6 +22,7 @@ LIMIT 1
 -- Of the device's own events, which no other can record anew, those that are finished: the service has them, or they are
 -- not billable, or they are dead and usage_dead_letters has them whole. But not what lies within the span of time of
 -- events that are still on their way, because the sums over it decide what became of an ambiguous batch (usage_doubts.sql).
+-- What goes, and the repeats of it, is counted by the statement that deletes it: the proof adds it to what is still here.
 WITH open AS MATERIALIZED (
     SELECT tenant_id, min(event_time) AS first, max(event_time) AS last
     FROM (
@@ -39,10 +40,30 @@ WITH open AS MATERIALIZED (
     ORDER BY event_id
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM usage_events AS event USING finished
+    WHERE event.event_id = finished.event_id AND event.recorded_at = finished.recorded_at
+        AND event.event_id < %(bound)s AND event.recorded_at < %(before)s
+    RETURNING event.event_id, stream, tenant_id, event_type AS meter, unit, (event_time AT TIME ZONE 'UTC')::date AS day, quantity
+), repeats AS (
+    DELETE FROM usage_duplicates AS repeat USING gone
+    WHERE repeat.event_id = gone.event_id
+    RETURNING repeat.stream, tenant_id, meter, unit, day, quantity
+), counted AS (
+    INSERT INTO usage_arrivals AS known (stream, tenant_id, meter, unit, day, forgotten_events, forgotten_quantity)
+    SELECT stream, tenant_id, meter, unit, day, count(*), sum(quantity)
+    FROM (
+        SELECT stream, tenant_id, meter, unit, day, quantity FROM gone
+        UNION ALL
+        SELECT stream, tenant_id, meter, unit, day, quantity FROM repeats
+    ) AS place
+    GROUP BY stream, tenant_id, meter, unit, day
+    ORDER BY stream, tenant_id, meter, unit, day
+    ON CONFLICT (stream, tenant_id, meter, unit, day) DO UPDATE SET
+        forgotten_events = known.forgotten_events + excluded.forgotten_events,
+        forgotten_quantity = known.forgotten_quantity + excluded.forgotten_quantity
 )
-DELETE FROM usage_events AS event USING finished
-WHERE event.event_id = finished.event_id AND event.recorded_at = finished.recorded_at
-    AND event.event_id < %(bound)s AND event.recorded_at < %(before)s
+SELECT FROM gone
 
 -- name: forget_batches
 -- Whole families of batches, parents with their children, once all of it is over and no event or dead letter refers to any

@@ -3,8 +3,8 @@
 -- name: insert_events
 -- %(events)s is a JSON array of canonical texts, %(seqs)s their places. json_array_elements gives each element back byte for
 -- byte, so the text that is kept is the text that was recorded. Totals change only by rows that the insert returns, in order
--- of their key, so that two agents cannot wait for each other. Arrivals change by every place that the stream had not drained
--- before, whatever becomes of what stands there.
+-- of their key, so that two agents cannot wait for each other. Arrivals change by every place behind %(drained)s, up to which
+-- all of the stream had arrived before, whatever becomes of what stands there.
 WITH given AS (
     SELECT event.*, element.document::text AS canonical, element.seq
     FROM ROWS FROM (json_array_elements(%(events)s::json), unnest(%(seqs)s::bigint[])) AS element (document, seq),
@@ -40,8 +40,9 @@ WITH given AS (
         count(*) FILTER (WHERE billable IS NOT FALSE), coalesce(sum(quantity) FILTER (WHERE billable IS NOT FALSE), 0),
         count(*) FILTER (WHERE billable IS FALSE), coalesce(sum(quantity) FILTER (WHERE billable IS FALSE), 0)
     FROM given
-    WHERE seq > coalesce((SELECT drained_seq FROM agent_streams WHERE stream = %(stream)s), 0)
+    WHERE seq > %(drained)s
     GROUP BY tenant_id, event_type, unit, day
+    ORDER BY tenant_id, event_type, unit, day
     ON CONFLICT (stream, tenant_id, meter, unit, day) DO UPDATE SET
         events = known.events + excluded.events,
         quantity = known.quantity + excluded.quantity,
@@ -78,13 +79,18 @@ SELECT
     (SELECT count(*) FROM duplicates) AS duplicates,
     (SELECT count(*) FROM conflicts) AS conflicts
 
+-- name: take_turn
+-- One at a time for each stream, until the transaction ends: a call whose answer was lost may still be at it. Not the lock on
+-- the stream's row: sealing passes by a stream that is locked.
+SELECT pg_advisory_xact_lock(hashtext('tapi-agent stream'), hashtext(%(stream)s::text))
+
+-- name: drained_seq
+-- After take_turn, as a statement of its own: it sees what was committed meanwhile.
+SELECT coalesce((SELECT drained_seq FROM agent_streams WHERE stream = %(stream)s), 0) AS drained_seq
+
 -- name: advance_stream
--- No row when the stream has drained less here than it was told up to %(after)s: the database was set back.
-INSERT INTO agent_streams AS known (stream, device_id, drained_seq)
-SELECT %(stream)s, %(device_id)s, %(seq)s
-WHERE %(after)s <= coalesce((SELECT drained_seq FROM agent_streams WHERE stream = %(stream)s), 0)
+INSERT INTO agent_streams AS known (stream, device_id, drained_seq) VALUES (%(stream)s, %(device_id)s, %(seq)s)
 ON CONFLICT (stream) DO UPDATE SET drained_seq = greatest(known.drained_seq, excluded.drained_seq)
-RETURNING drained_seq
 
 -- name: bury
 INSERT INTO usage_dead_letters (event_id, stream, seq, code, detail, event)
@@ -122,19 +128,17 @@ FROM pending, batched
 -- name: bury_arrives
 -- A row that PostgreSQL refuses has arrived all the same; its sums were read by us.
 INSERT INTO usage_arrivals AS known (stream, tenant_id, meter, unit, day, events, quantity, local_events, local_quantity)
-SELECT %(stream)s, %(tenant_id)s, %(meter)s, %(unit)s, %(day)s, %(events)s, %(quantity)s, %(local_events)s, %(local_quantity)s
-WHERE %(seq)s > coalesce((SELECT drained_seq FROM agent_streams WHERE stream = %(stream)s), 0)
+VALUES (
+    %(stream)s, %(tenant_id)s, %(meter)s, %(unit)s, %(day)s, %(events)s, %(quantity)s, %(local_events)s, %(local_quantity)s)
 ON CONFLICT (stream, tenant_id, meter, unit, day) DO UPDATE SET
     events = known.events + excluded.events,
     quantity = known.quantity + excluded.quantity,
     local_events = known.local_events + excluded.local_events,
     local_quantity = known.local_quantity + excluded.local_quantity
 
--- name: lock_stream
--- The row of our stream, made if need be, locked until the transaction ends.
-INSERT INTO agent_streams AS known (stream, device_id, drained_seq) VALUES (%(stream)s, %(device_id)s, 0)
-ON CONFLICT (stream) DO UPDATE SET drained_seq = known.drained_seq
-RETURNING drained_seq
+-- name: know_stream
+INSERT INTO agent_streams (stream, device_id, drained_seq) VALUES (%(stream)s, %(device_id)s, 0)
+ON CONFLICT (stream) DO NOTHING
 
 -- name: lose
 -- %(drained)s: JSON array of what the spool has handed over by now, by tenant, meter, unit and day. Whatever of it has not
@@ -167,21 +171,31 @@ WITH handed AS (
 )
 SELECT * FROM gone WHERE events + local_events > 0 ORDER BY tenant_id, meter, unit, day
 
+-- name: lock_streams
+-- In one order, so that two agents that find the same out cannot wait for each other.
+SELECT FROM agent_streams ORDER BY stream FOR UPDATE
+
 -- name: suspect
--- What was here before the gap may have been sent in the life that is gone.
-UPDATE agent_streams SET drained_seq = %(seq)s, suspect_seq = greatest(suspect_seq, drained_seq) WHERE stream = %(stream)s
+-- What was here before the gap may have been sent in the life that is gone; and what one stream tells of the database is
+-- true of all, because any agent sends what any other has sealed.
+UPDATE agent_streams SET
+    drained_seq = CASE WHEN stream = %(stream)s THEN %(seq)s ELSE drained_seq END,
+    suspect_seq = greatest(suspect_seq, drained_seq)
 
 -- name: suspect_copies
 -- Once for a copy: what it brings along is suspect, and so is all that the former stream has brought here before. Returns no
 -- row when that was done.
 WITH ours AS (
-    UPDATE agent_streams SET suspect_seq = %(seq)s WHERE stream = %(stream)s AND suspect_seq < %(seq)s RETURNING stream
+    UPDATE agent_streams SET suspect_seq = %(seq)s, copied = true
+    WHERE stream = %(stream)s AND suspect_seq < %(seq)s
+    RETURNING stream
 )
-UPDATE agent_streams SET suspect_seq = drained_seq WHERE stream = %(former)s AND EXISTS (SELECT FROM ours)
+UPDATE agent_streams SET suspect_seq = drained_seq, copied = true
+WHERE stream = %(former)s AND EXISTS (SELECT FROM ours)
 
 -- name: doubt_suspects
 -- Its batches have been sealed before: nobody knows whether they were sent. Those of a service that dedupes go out again.
 UPDATE usage_batches SET
     state = 'ambiguous', lease_owner = NULL, lease_until = NULL, refused = false, next_attempt_at = clock_timestamp(),
-    last_reply = 'the database was set back: it may have been sent before'
-WHERE stream = %(stream)s AND state IN ('sealed', 'sending')
+    copied = copied OR %(copied)s, last_reply = 'the database was set back or copied: it may have been sent before'
+WHERE (%(stream)s::uuid IS NULL OR stream = %(stream)s) AND state IN ('sealed', 'sending')

@@ -22,7 +22,7 @@ SELECT clock_timestamp() AS now
 -- name: stream_to_seal
 -- One stream of this device with something to seal; the lock makes the chain of digests one line. A few batches that wait
 -- are enough: bodies of a long outage would only take space.
-SELECT stream, device_id, sealed_sha256, suspect_seq
+SELECT stream, device_id, sealed_sha256, suspect_seq, copied
 FROM agent_streams
 WHERE device_id = %(device_id)s
     AND EXISTS (SELECT FROM usage_events WHERE stream = agent_streams.stream AND state = 'pending')
@@ -57,7 +57,9 @@ VALUES (
 
 -- name: doubt_new
 -- Its events may have been sent before, in a batch that nobody knows of any more.
-UPDATE usage_batches SET state = 'ambiguous', last_reply = 'it may have been sent before the database was set back or copied'
+UPDATE usage_batches SET
+    state = 'ambiguous', copied = %(copied)s,
+    last_reply = 'it may have been sent before the database was set back or copied'
 WHERE batch_id = %(batch_id)s
 
 -- name: take_pending

@@ -1,7 +1,7 @@
 -- Ambiguous batches: which are to be asked about, what is known of their span of time. Called by usage_doubts.py.
 
 -- name: due
-SELECT batch_id, root_id, dialect, body, partial, attempts,
+SELECT batch_id, root_id, dialect, body, partial, copied, attempts,
     ARRAY(SELECT event_id FROM usage_events AS event
         WHERE event.batch_id = batch.batch_id AND event.state = 'sealed' ORDER BY seq) AS event_ids
 FROM usage_batches AS batch
@@ -9,7 +9,8 @@ WHERE state = 'ambiguous' AND next_attempt_at <= clock_timestamp()
 ORDER BY root_id, first_seq
 
 -- name: spans
--- For each tenant of a batch its first and last event_time, and within them what the service has or may have, by meter.
+-- For each tenant of a batch its first and last event_time, and within them what the service has or may have, by meter:
+-- others in doubt too, whose sum says something as long as no correction in it takes back what another one adds.
 WITH span AS (
     SELECT tenant_id, min(event_time) AS first, max(event_time) AS last
     FROM usage_events WHERE batch_id = %(batch_id)s AND state = 'sealed'
@@ -18,9 +19,11 @@ WITH span AS (
 SELECT span.tenant_id, span.first, span.last, event.event_type AS meter,
     coalesce(sum(quantity) FILTER (WHERE event.batch_id = %(batch_id)s), 0) AS batch,
     coalesce(sum(quantity) FILTER (WHERE event.state = 'synced'), 0) AS known,
-    count(*) FILTER (
-        WHERE event.state = 'sealed' AND other.batch_id <> %(batch_id)s AND other.state IN ('sending', 'ambiguous')
-    ) = 0 AS clear
+    coalesce(sum(quantity) FILTER (WHERE other.batch_id <> %(batch_id)s AND other.state = 'ambiguous'), 0) AS others,
+    count(*) FILTER (WHERE other.batch_id <> %(batch_id)s AND other.state = 'sending') = 0 AND (
+        count(*) FILTER (WHERE other.batch_id <> %(batch_id)s AND other.state = 'ambiguous') = 0
+        OR count(*) FILTER (WHERE quantity < 0 AND (other.batch_id = %(batch_id)s OR other.state = 'ambiguous')) = 0
+    ) AS clear
 FROM span
 JOIN usage_events AS event
     ON event.tenant_id = span.tenant_id AND event.event_time BETWEEN span.first AND span.last

@@ -3,6 +3,10 @@
 -- name: one_instant
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
 
+-- name: patient
+-- A day may hold millions of rows, and a person waits for the answer.
+SELECT set_config('statement_timeout', '10min', true)
+
 -- name: days
 SELECT day FROM usage_arrivals
 UNION SELECT day FROM usage_totals
