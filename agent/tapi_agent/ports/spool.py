@@ -80,8 +80,8 @@ class Spool(Protocol):
         """
         ...
 
-    async def head(self, limit: int) -> Sequence[SpooledEvent]:
-        """The oldest events, in order of seq."""
+    async def head(self, limit: int, *, after: int = 0) -> Sequence[SpooledEvent]:
+        """The oldest events behind seq ``after``, in order of seq."""
         ...
 
     async def discard(self, through: int, *, stream: StreamId) -> None:

@@ -258,10 +258,10 @@ class MemorySpool(Turns):
             listener(events)
         return seqs
 
-    async def head(self, limit: int) -> Sequence[SpooledEvent]:
-        """The oldest events."""
+    async def head(self, limit: int, *, after: int = 0) -> Sequence[SpooledEvent]:
+        """The oldest events behind ``after``."""
         await self.wait()
-        oldest = list(self._disk.waiting.items())[:limit]
+        oldest = [(seq, text) for seq, text in self._disk.waiting.items() if seq > after][:limit]
         return [SpooledEvent(stream=self.stream, seq=seq, canonical=text) for seq, text in oldest]
 
     async def discard(self, through: int, *, stream: StreamId) -> None:

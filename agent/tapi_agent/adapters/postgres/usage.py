@@ -102,7 +102,7 @@ class PostgresLedger:
         async with self._database.connection() as connection:
             drained = await _take_turn(connection, events[0].stream, after=after)
             cursor = await connection.execute(_SQL.insert_events, _rows(events) | {"drained": drained})
-            kept = {row["seq"] for row in await cursor.fetchall()}
+            kept = set((await cursor.fetchall())[0]["seqs"])
             repeats = [event for event in events if event.seq not in kept]
             outcome = await _note_repeats(connection, repeats) if repeats else Kept()
             await self._advance(connection, events[-1])

@@ -7,13 +7,14 @@ import sqlite3
 import zlib
 from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from tapi_agent.adapters.spool import sums
 from tapi_agent.adapters.spool.home import Home
-from tapi_agent.adapters.spool.rows import SELECT, checked, inserts, texts
+from tapi_agent.adapters.spool.rows import SELECT, DamagedError, believed, checked, inserts, texts
 from tapi_agent.domain.canonical import event_id_of
 from tapi_agent.domain.errors import ConfigurationError
 from tapi_agent.domain.ids import StreamId, trusted_ms
@@ -60,8 +61,9 @@ class SpoolFile:
             sums.prepare(self._writer)
             _make(self._writer, floor)
             self._reader = opened.enter_context(closing(_connect(path)))
-            self._settle_in(Home(box=box, inode=path.stat().st_ino))
-            self._read_state()
+            with believed():
+                self._settle_in(Home(box=box, inode=path.stat().st_ino))
+                self._read_state()
             self._connections = opened.pop_all()
 
     def _read_state(self) -> None:
@@ -72,6 +74,17 @@ class SpoolFile:
         self.dedupe_floor = datetime.fromisoformat(floor)
         self.last_seq = self._last_seq()
         self.newest_ms = max(newest_ms, self._newest_waiting())
+        self._check_order()
+
+    def _check_order(self) -> None:
+        """A seq that is given twice would be taken for one that the database has."""
+        oldest, latest = self._row(
+            "SELECT coalesce(min(seq), ?1 + 1), coalesce(max(seq), ?1) FROM events", self.drained_seq
+        )
+        if not self.drained_seq < oldest <= latest + 1 <= self.last_seq + 1:
+            raise DamagedError(
+                f"seqs {oldest} to {latest} wait behind {self.drained_seq}, the last was {self.last_seq}"
+            )
 
     def append(self, canonical: Sequence[str], *, totals: Sequence[UsageTotal], newest_ms: int = 0) -> None:
         """Write ``canonical`` texts under the next seqs, and their ``totals``, durable on return; on an error nothing.
@@ -110,7 +123,7 @@ class SpoolFile:
 
     def account(self) -> SpoolAccount:
         """What was accepted in this stream and what of it waits, at one instant."""
-        with self._snapshot() as connection:
+        with self._snapshot() as connection, believed():
             stream, drained_seq, copied_from, suspect_seq = connection.execute(
                 "SELECT stream, drained_seq, copied_from, suspect_seq FROM spool"
             ).fetchone()
@@ -137,9 +150,9 @@ class SpoolFile:
                 connection.execute("UPDATE spool SET dedupe_floor = ?", (floor.isoformat(),))
             self.dedupe_floor = floor
 
-    def head(self, limit: int) -> list[SpooledEvent]:
-        """The oldest events."""
-        rows = self._reader.execute(f"{SELECT} ORDER BY seq LIMIT ?", (limit,))
+    def head(self, limit: int, *, after: int = 0) -> list[SpooledEvent]:
+        """The oldest events behind seq ``after``."""
+        rows = self._reader.execute(f"{SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit))
         return [SpooledEvent(stream=self.stream, seq=row[0], canonical=checked(row)) for row in rows.fetchall()]
 
     def close(self) -> None:
@@ -208,13 +221,16 @@ class SpoolFile:
         rows = self._reader.execute(f"{SELECT} ORDER BY seq DESC LIMIT ?", (_LATEST,))
         return max((trusted_ms(event_id_of(checked(row))) for row in rows.fetchall()), default=0)
 
-    def _row(self, query: str) -> Any:  # noqa: ANN401 - as sqlite3 types its rows
-        return self._reader.execute(query).fetchone()
+    def _row(self, query: str, *values: object) -> Any:  # noqa: ANN401 - as sqlite3 types its rows
+        return self._reader.execute(query, values).fetchone()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     with ExitStack() as opened:
         connection = opened.enter_context(closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)))
+        connection.text_factory = partial(
+            str, encoding="utf-8", errors="replace"
+        )  # what was altered is found by its form
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").fetchall()
         opened.pop_all()

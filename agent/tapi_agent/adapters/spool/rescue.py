@@ -87,7 +87,7 @@ def _survivors(path: Path) -> Iterator[str]:
 
 def _waiting(path: Path) -> list[UsageTotal]:
     """What should be in the file, as far as it says."""
-    with suppress(sqlite3.Error, ValueError, ArithmeticError), closing(_read_only(path)) as connection:
+    with suppress(sqlite3.Error, DamagedError), closing(_read_only(path)) as connection:
         return sums.waiting(connection)
     return []
 

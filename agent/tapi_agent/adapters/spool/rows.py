@@ -1,10 +1,10 @@
-"""The rows of a spool file: an event's text with its checksum; how many are written at once, when one is believed."""
+"""The rows of a spool file: how many are written at once, when one is believed, and when the file is not."""
 
 from __future__ import annotations
 
 import sqlite3
 import zlib
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -18,13 +18,22 @@ _INSERT: Final = "INSERT INTO events (seq, crc32, canonical) VALUES "
 
 
 class DamagedError(Exception):
-    """A row does not match its checksum."""
+    """What is read is not what was written."""
 
 
 def is_damage(error: BaseException) -> bool:
     """Whether the file is broken, rather than the disk full or the directory gone."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in _DAMAGED or isinstance(error, DamagedError)
+
+
+@contextmanager
+def believed() -> Iterator[None]:
+    """What is read here has no checksum; when it is not even in our form, it was altered."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise DamagedError(f"the file says what nobody wrote: {error}") from error
 
 
 def checked(row: tuple[int, int, bytes]) -> str:

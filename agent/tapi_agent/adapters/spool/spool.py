@@ -140,9 +140,9 @@ class SqliteSpool:
         """Tell ``listener``, in the writing thread, of acknowledged events that a damaged file has not given back."""
         self._place.on_damage = listener
 
-    async def head(self, limit: int) -> Sequence[SpooledEvent]:
-        """The oldest events."""
-        return await self._read(lambda file: file.head(limit))
+    async def head(self, limit: int, *, after: int = 0) -> Sequence[SpooledEvent]:
+        """The oldest events behind seq ``after``."""
+        return await self._read(lambda file: file.head(limit, after=after))
 
     async def discard(self, through: int, *, stream: StreamId) -> None:
         """Forget every event of ``stream`` up to and including ``through``."""

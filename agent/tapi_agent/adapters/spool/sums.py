@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Context, Decimal, Inexact
+from sqlite3 import IntegrityError
 from typing import TYPE_CHECKING, Final
 
+from tapi_agent.adapters.spool.rows import DamagedError, believed
 from tapi_agent.domain.ids import TenantId
 from tapi_agent.domain.tally import take_away
 from tapi_agent.domain.usage import UsageTotal
@@ -41,13 +43,17 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 
 def add(connection: sqlite3.Connection, side: str, totals: Iterable[UsageTotal]) -> None:
-    """Add ``totals`` to one side, within the transaction at hand."""
-    connection.executemany(_ADD, [(side, *_row(total)) for total in totals])
+    """Add ``totals`` to one side, within the transaction at hand; ``DamagedError`` if it holds what is no number."""
+    try:
+        connection.executemany(_ADD, [(side, *_row(total)) for total in totals])
+    except IntegrityError as error:
+        raise DamagedError("a sum is not what was written") from error
 
 
 def read(connection: sqlite3.Connection, side: str) -> list[UsageTotal]:
-    """One side, in order of tenant, meter, unit and day."""
-    return [_total(row) for row in connection.execute(_READ, (side,)).fetchall()]
+    """One side, in order of tenant, meter, unit and day; ``DamagedError`` if a row is none of ours."""
+    with believed():
+        return [_total(row) for row in connection.execute(_READ, (side,)).fetchall()]
 
 
 def waiting(connection: sqlite3.Connection) -> list[UsageTotal]:
@@ -62,8 +68,19 @@ def begin_anew(connection: sqlite3.Connection) -> None:
     add(connection, ACCEPTED, left)
 
 
-def _exact_sum(one: str, other: str) -> str:
-    return str(_EXACT.add(Decimal(one), Decimal(other)))
+def _exact_sum(one: str, other: str) -> str | None:
+    """Nothing, which the column refuses, when one is no number: SQLite would not say what was raised."""
+    try:
+        return str(_EXACT.add(_finite(one), _finite(other)))
+    except ArithmeticError:
+        return None
+
+
+def _finite(text: str) -> Decimal:
+    number = Decimal(text)
+    if not number.is_finite():
+        raise ArithmeticError(f"{text} is no amount")
+    return number
 
 
 def _row(total: UsageTotal) -> tuple[object, ...]:
@@ -79,7 +96,7 @@ def _total(row: tuple[str, str, str, str, int, str, int, str]) -> UsageTotal:
         unit=unit,
         day=date.fromisoformat(day),
         events=events,
-        quantity=Decimal(quantity),
+        quantity=_finite(quantity),
         local_events=local_events,
-        local_quantity=Decimal(local_quantity),
+        local_quantity=_finite(local_quantity),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -64,21 +63,45 @@ class Drainer:
 
     async def drain(self) -> int:
         """Until the spool is empty; returns how many events left it. Raises ``UnavailableError`` of either store."""
-        drained = 0
         async with self._lock:
-            while events := await self._spool.head(_AT_ONCE):
-                if not self._compared:
-                    await self._compare(await self._spool.account())
-                    continue
-                with suppress(SetBackError):
-                    await self._hand_over(events)
-                    drained += len(events)
+            leaving: list[asyncio.Future[None]] = []
+            try:
+                return await self._hand_over_all(leaving)
+            finally:
+                for discard in leaving:
+                    await discard
+
+    async def _hand_over_all(self, leaving: list[asyncio.Future[None]]) -> int:
+        """While the database takes over some, the spool lets go of those before and reads those behind."""
+        drained = 0
+        events = await self._spool.head(_AT_ONCE)
+        while events:
+            if not self._compared:
+                while leaving:
+                    await leaving.pop()
+                await self._compare(await self._spool.account())
+                events = await self._spool.head(_AT_ONCE)
+                continue
+            following = asyncio.ensure_future(self._spool.head(_AT_ONCE, after=events[-1].seq))
+            try:
+                await self._hand_over(events)
+            finally:
+                upcoming = await following
+            while leaving:
+                await leaving.pop()
+            if not self._compared:
+                continue
+            leaving.append(asyncio.ensure_future(self._discard(events[-1])))
+            drained += len(events)
+            events = upcoming
         return drained
 
     async def _hand_over(self, events: Sequence[SpooledEvent]) -> None:
         self._compared = False
-        kept = await self._ledger.keep(events, after=self._spool.drained_seq)
-        await self._discard(events[-1])
+        try:
+            kept = await self._ledger.keep(events, after=self._spool.drained_seq)
+        except SetBackError:
+            return
         self._compared = True
         for listener in self._listeners:
             listener()

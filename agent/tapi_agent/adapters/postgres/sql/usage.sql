@@ -49,7 +49,7 @@ WITH given AS (
         local_events = known.local_events + excluded.local_events,
         local_quantity = known.local_quantity + excluded.local_quantity
 )
-SELECT seq FROM kept
+SELECT coalesce(array_agg(seq), '{}') AS seqs FROM kept
 
 -- name: note_repeats
 -- Events that an insert did not return, beside the rows that were there: in the same place they were drained before, with
