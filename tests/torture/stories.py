@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import shutil
+import sqlite3
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from tests.integration.usage.conftest import TO_FORMAT_1
 from tests.torture.daemon import DaemonAgent
 from tests.torture.process import Gone
 
@@ -111,6 +114,29 @@ def damaged(scene: Scene, agent: LeanAgent) -> None:
         file.write(b"\0" * 4096)
 
 
+def of_the_first_format(scene: Scene, agent: LeanAgent) -> None:
+    """The spool's file is one that kept no sums and did not know its home."""
+    one_life(scene, agent)
+    with closing(sqlite3.connect(agent.order.spool)) as connection:
+        connection.executescript(TO_FORMAT_1)
+
+
+def copied(scene: Scene, agent: LeanAgent) -> None:
+    """The spool's file is another one with the same content, as after a restore."""
+    one_life(scene, agent)
+    restored = agent.order.spool.with_name("restored")
+    shutil.copyfile(agent.order.spool, restored)
+    restored.replace(agent.order.spool)
+
+
+def older(scene: Scene, agent: LeanAgent) -> None:
+    """The spool's file has the content that it had a life ago, and the database goes on from there."""
+    one_life(scene, agent)
+    content = agent.order.spool.read_bytes()
+    one_life(scene, agent)
+    agent.order.spool.write_bytes(content)
+
+
 def ballast_of_holes(_: Scene, agent: DaemonAgent) -> None:
     """A reserve far larger than the disk, which only seems to be held, and must be given up at the first look."""
     agent.spool.mkdir(mode=0o700, parents=True)
@@ -133,6 +159,9 @@ _LOST_IN_DOUBT: Final = Story(
     after=lambda scene, _: scene.service.admin.clear_faults(),
 )
 _STORIES: Final[Mapping[str, Story]] = {
+    "spool.upgrade": Story(before=of_the_first_format),
+    "spool.copy": Story(before=copied),
+    "spool.renew": Story(before=older),
     "spool.rescue": Story(before=damaged),
     "ledger.bury": Story(before=poison_refused_by_the_table, act=one_is_bad),
     "ledger.loss": Story(before=wiped),

@@ -38,8 +38,8 @@ class MeterSum:
     """One meter of an ambiguous batch within the batch's span: sums of quantity.
 
     ``batch`` is the batch's own, ``known`` what the service is known to have besides, ``others`` what other batches in
-    doubt have in the span; ``clear`` is false when nobody can tell from sums: one of them is on its way, or with others
-    in doubt some quantities are negative.
+    doubt have in the span; ``clear`` is false when nobody can tell from sums: another one is ``under_way``, or with
+    others in doubt some quantities are negative.
     """
 
     meter: str
@@ -47,6 +47,7 @@ class MeterSum:
     known: Decimal
     clear: bool
     others: Decimal = _NONE
+    under_way: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,11 @@ class Span:
     first: datetime
     last: datetime
     meters: tuple[MeterSum, ...]
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a request with other events of the span is, so that its sums may change while they are asked for."""
+        return any(meter.under_way for meter in self.meters)
 
 
 def weigh(spans: Iterable[tuple[Span, Mapping[str, Decimal]]], *, partial: bool) -> Storage:

@@ -123,7 +123,7 @@ def _success(reply: UsageReply, batch: LeasedBatch, known: Known) -> Settlement:
         return _not_delivered(reply, PauseReason.NOT_THE_SERVICE)
     if answer is not None and _is_of_another(answer, batch):
         return _not_delivered(reply, PauseReason.NOT_THE_SERVICE)
-    if answer is not None and (results := _own_results(answer, batch)) is not None:
+    if answer is not None and (results := _results_that_count(answer, batch, known)) is not None:
         return settled_by(results, batch.event_ids)
     if answer is None or answer.accepted is None:
         return _unreadable(reply, known)
@@ -140,6 +140,18 @@ def _own_results(answer: Answer, batch: LeasedBatch) -> Mapping[UUID, Result] | 
     return answer.results if answer.batch_id == str(batch.batch_id) else None
 
 
+def _results_that_count(answer: Answer, batch: LeasedBatch, known: Known) -> Mapping[UUID, Result] | None:
+    """Those about no event of ours may be of a service that lists errors only: its counts say what it has stored."""
+    results = _own_results(answer, batch)
+    if results is None or known.dedupes or not answer.accepted:
+        return results
+    return results if _are_about(results, batch) else None
+
+
+def _are_about(results: Mapping[UUID, Result], batch: LeasedBatch) -> bool:
+    return not results.keys().isdisjoint(batch.event_ids)
+
+
 def settled_by(results: Mapping[UUID, Result], event_ids: Sequence[EventId]) -> Settled:
     """What per-event results make of these events; one that is not mentioned goes out again."""
     known = {event_id: results[event_id] for event_id in event_ids if event_id in results}
@@ -149,7 +161,8 @@ def settled_by(results: Mapping[UUID, Result], event_ids: Sequence[EventId]) -> 
         if result.outcome is Outcome.REJECTED
     }
     synced = frozenset(event_id for event_id, result in known.items() if result.outcome in _STORED)
-    return Settled(synced=synced, dead=dead, again=frozenset(event_ids) - synced - dead.keys(), dedupes=True)
+    again = frozenset(event_ids) - synced - dead.keys()
+    return Settled(synced=synced, dead=dead, again=again, dedupes=True if known else None)
 
 
 def _by_counts(reply: UsageReply, accepted: int, rejected: int, batch: LeasedBatch) -> Settlement:
@@ -174,7 +187,7 @@ def _unreadable(reply: UsageReply, known: Known) -> Settlement:
 
 def _bad_request(reply: UsageReply, batch: LeasedBatch, known: Known) -> Settlement:
     answer, detail = read_answer(reply.body), _said(reply)
-    if answer is not None and (results := _own_results(answer, batch)) is not None:
+    if answer is not None and (results := _own_results(answer, batch)) and _are_about(results, batch):
         return settled_by(results, batch.event_ids)
     if reply.status == HTTPStatus.UNPROCESSABLE_ENTITY and b"key_reused" in reply.body:
         return _key_reused(detail, known)

@@ -179,7 +179,7 @@ class Roots(Protocol):
 class Doubt:
     """An ambiguous batch; ``partial`` when the service said that it stored some of it, without saying which.
 
-    ``copied``: another box has its events as well, and may send them yet.
+    ``copied``: another box has its events as well, and may send them yet. ``fence``: of the try that is in doubt.
     """
 
     batch_id: BatchId
@@ -190,21 +190,26 @@ class Doubt:
     partial: bool
     copied: bool
     attempts: int
+    fence: int
 
 
 class Doubts(Protocol):
     """Ambiguous batches."""
 
-    async def due(self) -> Sequence[Doubt]:
-        """Those that may be asked about now, oldest first."""
+    async def due(self) -> Sequence[BatchId]:
+        """Those that may be asked about now, those first that wait longest for it."""
+        ...
+
+    async def find(self, batch_id: BatchId) -> Doubt | None:
+        """One of them; ``None`` when it is not in doubt any more."""
         ...
 
     async def spans(self, batch_id: BatchId) -> Sequence[Span]:
         """What is known of a batch's span of time, by tenant."""
         ...
 
-    async def send_again(self, batch_id: BatchId, *, detail: str) -> None:
-        """The same bytes go out again."""
+    async def send_again(self, batch_id: BatchId, *, detail: str, fence: int | None = None) -> None:
+        """The same bytes go out again, unless they have since the try under ``fence``."""
         ...
 
     async def ask_later(self, batch_id: BatchId, *, delay: timedelta) -> None:

@@ -59,7 +59,7 @@ class Delivery(BaseModel):
     )
     usage_max_requests_per_second: float = Field(
         50,
-        gt=0,
+        ge=0.1,  # four batches that wait for their turn must not outlive their leases
         le=1000,
         description="Usage requests a second at most: a backlog does not swamp the link.",
     )

@@ -292,8 +292,10 @@ class MemorySpool(Turns):
         )
 
     async def renew(self, stream: StreamId) -> None:
-        """No database is older than this."""
-        raise NotImplementedError(stream)
+        """Begin a new stream in the place of ``stream``."""
+        await self.wait()
+        if stream == self.stream:
+            self._disk.stream, self._disk.drained = StreamId(uuid4()), {}
 
     async def filled(self) -> None:
         """Nobody waits for that here."""

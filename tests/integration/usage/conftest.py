@@ -52,6 +52,14 @@ METERS: Final = {
     }.items()
 }
 _POOL_WAIT: Final = 5.0
+TO_FORMAT_1: Final = """
+    CREATE TABLE old AS SELECT only_row, stream, drained_seq, newest_ms, dedupe_floor FROM spool;
+    DROP TABLE spool;
+    ALTER TABLE old RENAME TO spool;
+    DROP TABLE sums;
+    PRAGMA user_version = 1;
+"""
+"""A spool file as it was before it kept sums and knew its home."""
 
 
 class Ticking:

@@ -18,6 +18,7 @@ from tapi_agent.adapters.postgres.migrator import Migrator
 from tapi_agent.domain.errors import SetBackError
 from tapi_agent.domain.ids import DeviceId
 from tapi_agent.domain.tally import add_up
+from tapi_agent.testing.billing import FakeBilling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -222,3 +223,33 @@ async def test_a_spool_that_is_older_than_the_database_begins_a_new_stream(agent
         assert rig.spool.stream != stream
         assert max((await service.times()).values()) == 1
         assert len(await service.times()) == 25
+
+
+async def test_a_database_that_is_wiped_between_two_batches_of_a_drain_is_noticed(build, events, monkeypatch) -> None:
+    async with build(FakeBilling()) as rig:
+        lost, keep = mourned(rig), rig.stores.ledger.keep
+
+        async def keep_and_wipe(given: Any, *, after: int = 0) -> Any:
+            kept = await keep(given, after=after)
+            monkeypatch.setattr(rig.stores.ledger, "keep", keep)
+            wipe(rig)
+            return kept
+
+        await rig.delivery.drain()
+        monkeypatch.setattr(rig.stores.ledger, "keep", keep_and_wipe)
+        await rig.spool.append(events(2500))
+        await rig.delivery.drain()
+        assert (sum(total.events for total in lost), rig.states()) == (1000, {"pending": 1500})
+
+
+async def test_a_new_stream_of_an_older_spool_makes_nothing_suspect(agent, path, service) -> None:
+    await service.faults({"action": "status", "status": 503})
+    async with agent(path=path) as rig:
+        await rig.record(10)
+        await rig.delivery.flush()
+        await rig.spool.renew(rig.spool.stream)
+        await rig.record(5)
+        lost = mourned(rig)
+        await rig.delivery.flush()
+        assert (lost, (await rig.delivery.backlog()).ambiguous) == ([], 0)
+        assert rig.query("SELECT max(suspect_seq) AS suspect FROM agent_streams") == [{"suspect": 0}]

@@ -14,7 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tapi_agent.adapters.spool import SqliteSpool
-from tapi_agent.domain.errors import ConfigurationError, UnavailableError
+from tapi_agent.domain.errors import ConfigurationError, NoSpaceError, UnavailableError
+from tapi_agent.domain.tally import tally
 from tapi_agent.testing.clock import START
 from tapi_agent.testing.wait import wait_until
 
@@ -192,7 +193,7 @@ async def test_a_full_disk_refuses_what_it_cannot_keep_and_recovers(opened, even
         outcomes = await asyncio.gather(
             *(spool.append(events(50, start=1000, size=1000)) for _ in range(4)), return_exceptions=True
         )
-        assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 4
+        assert [type(outcome) for outcome in outcomes] == [NoSpaceError] * 4
         assert "full" in str(outcomes[0])
         assert (spool.depth, await texts(spool)) == (200, [one.canonical for one in kept])
         await spool.discard(100, stream=spool.stream)
@@ -232,6 +233,7 @@ async def test_kill_9_while_recording_loses_nothing_that_was_acknowledged(
         kept = {one.canonical[one.canonical.rindex('"event_id":"') + 12 :][:36] for one in await spool.head(10_000_000)}
         assert len(whole) > 2000
         assert set(whole) <= kept
+        assert (await spool.account()).accepted == tally(await texts(spool))
         assert list(await spool.append(events(1))) == [spool.depth]
 
 
@@ -248,4 +250,4 @@ def record_until_killed(path: Path, acknowledged: Path) -> list[str]:
 
 
 async def texts(spool: SqliteSpool) -> list[str]:
-    return [one.canonical for one in await spool.head(100_000)]
+    return [one.canonical for one in await spool.head(10_000_000)]

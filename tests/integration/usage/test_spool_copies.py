@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from tests.integration.usage.conftest import TO_FORMAT_1, make_event
 
 from tapi_agent.adapters.spool.file import SpoolFile
 from tapi_agent.adapters.spool.home import Box, Home
+from tapi_agent.adapters.spool.rescue import rescue
 from tapi_agent.domain.ids import DeviceId
 from tapi_agent.domain.tally import add_up, take_away, tally_events
+from tapi_agent.failpoints import VARIABLE, Failpoint
 from tapi_agent.testing.clock import START
 
 if TYPE_CHECKING:
@@ -24,6 +33,16 @@ if TYPE_CHECKING:
 
 MARKS: Final = {"board_serial": "a", "mac_0": "b", "machine_id": "c"}
 BOX: Final = Box(device_id=DeviceId("device-1"), marks=MARKS)
+OTHER: Final = Box(device_id=DeviceId("device-2"), marks=MARKS)
+LIFE: Final = """
+import json, sys
+from pathlib import Path
+from tapi_agent.adapters.spool.file import SpoolFile
+from tapi_agent.adapters.spool.home import Box
+from tapi_agent.testing.clock import START
+path, device, marks = sys.argv[1:]
+SpoolFile(Path(path), floor=START, box=Box(device_id=device, marks=json.loads(marks))).renew()
+"""
 
 
 @pytest.fixture
@@ -75,10 +94,14 @@ def test_one_changed_part_is_no_other_machine(filled: Path) -> None:
 )
 def test_in_another_box_it_is_a_copy(filled: Path, box: Box) -> None:
     before = identity(filled)
-    after = identity(filled, box)
+    with capture_logs() as logs:
+        after = identity(filled, box)
     assert after.stream != before.stream
     assert (after.copied_from, after.suspect_seq) == (before.stream, 10)
-    assert identity(filled, box) == after
+    assert [(one["event"], one["copied_from"]) for one in logs] == [("spool.copied", str(before.stream))]
+    with capture_logs() as logs:
+        assert identity(filled, box) == after
+    assert logs == []
 
 
 def test_a_restored_file_is_a_copy_that_accepted_what_waits(filled: Path) -> None:
@@ -94,15 +117,87 @@ def test_a_restored_file_is_a_copy_that_accepted_what_waits(filled: Path) -> Non
 def test_a_file_of_the_first_format_begins_a_new_stream_of_what_waits(filled: Path, events: Any) -> None:
     before = identity(filled)
     with closing(sqlite3.connect(filled)) as connection:
-        connection.executescript(
-            "CREATE TABLE old AS SELECT only_row, stream, drained_seq, newest_ms, dedupe_floor FROM spool;"
-            "DROP TABLE spool; ALTER TABLE old RENAME TO spool; DROP TABLE sums; PRAGMA user_version = 1;"
-        )
+        connection.executescript(TO_FORMAT_1)
     after = identity(filled)
     assert after.stream != before.stream
     assert (after.copied_from, after.drained_seq, after.last_seq) == (None, 3, 10)
     assert after.accepted == tally_events(events(7, start=3))
     assert identity(filled) == after
+
+
+def live(path: Path, box: Box, *, until: Failpoint) -> None:
+    """Open the file and renew it, in a process that dies on its way."""
+    life = subprocess.run(
+        [sys.executable, "-c", LIFE, path, box.device_id, json.dumps(dict(box.marks))],
+        env=os.environ | {VARIABLE: f"{until}=kill"},
+        check=False,
+    )
+    assert life.returncode == -signal.SIGKILL
+
+
+def assert_waiting(path: Path, box: Box, kept: Any) -> Any:
+    """These wait, and the sums are theirs alone; returns the account."""
+    with closing(SpoolFile(path, floor=START, box=box)) as file:
+        assert [one.canonical for one in file.head(100)] == [one.canonical for one in kept]
+        account = file.account()
+    assert take_away(account.accepted, account.drained) == tally_events(kept)
+    return account
+
+
+@pytest.mark.parametrize("point", [Failpoint.SPOOL_UPGRADE_WRITTEN, Failpoint.SPOOL_UPGRADE_COMMITTED])
+def test_an_upgrade_that_is_killed_is_done_again_or_done(filled: Path, events: Any, point: Failpoint) -> None:
+    before = identity(filled)
+    with closing(sqlite3.connect(filled)) as connection:
+        connection.executescript(TO_FORMAT_1)
+    live(filled, BOX, until=point)
+    after = assert_waiting(filled, BOX, events(7, start=3))
+    assert after.stream != before.stream
+    assert (after.accepted, after.drained) == (tally_events(events(7, start=3)), [])
+    assert (after.copied_from, after.suspect_seq) == (None, 0)
+
+
+@pytest.mark.parametrize("point", [Failpoint.SPOOL_COPY_WRITTEN, Failpoint.SPOOL_COPY_COMMITTED])
+def test_a_copy_that_is_killed_while_it_finds_out_is_one_all_the_same(
+    filled: Path, events: Any, point: Failpoint
+) -> None:
+    before = identity(filled)
+    live(filled, OTHER, until=point)
+    after = assert_waiting(filled, OTHER, events(7, start=3))
+    assert after.stream != before.stream
+    assert (after.copied_from, after.suspect_seq) == (before.stream, 10)
+
+
+@pytest.mark.parametrize("point", [Failpoint.SPOOL_RENEW_WRITTEN, Failpoint.SPOOL_RENEW_COMMITTED])
+def test_a_stream_that_is_renewed_under_a_kill_is_the_old_or_the_new_one(
+    filled: Path, events: Any, point: Failpoint
+) -> None:
+    before = identity(filled)
+    live(filled, BOX, until=point)
+    after = assert_waiting(filled, BOX, events(7, start=3))
+    assert (after == before) is (point is Failpoint.SPOOL_RENEW_WRITTEN)
+    assert (after.stream == before.stream) is (after == before)
+
+
+@pytest.mark.parametrize("box", [pytest.param(OTHER, id="found with the damage"), pytest.param(BOX, id="known before")])
+def test_a_copy_that_is_damaged_as_well_stays_one(filled: Path, box: Box) -> None:
+    """Otherwise what both have would be billed twice by a service that does not dedupe."""
+    original = identity(filled).stream
+    path = filled if box is OTHER else copy(filled)
+    if path != filled:
+        assert identity(path).copied_from == original
+    rescued = rescue(path, floor=START, box=box, tell=lambda _: None)
+    after = identity(path, box)
+    assert (rescued.saved, after.last_seq) == (7, 7)
+    assert (after.copied_from, after.suspect_seq) == (original, 7)
+
+
+def test_a_copy_whose_suspects_are_all_handed_over_is_rescued_as_any_other(filled: Path) -> None:
+    path = copy(filled)
+    with closing(SpoolFile(path, floor=START, box=BOX)) as file:
+        file.discard(10, stream=file.stream)
+    rescue(path, floor=START, box=BOX, tell=lambda _: None)
+    after = identity(path)
+    assert (after.copied_from, after.suspect_seq) == (None, 0)
 
 
 def test_home_is_a_box_and_a_place() -> None:
@@ -119,10 +214,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return (tmp_path_factory.mktemp("sums") / "spool.db" for _ in iter(int, 1))  # type: ignore[return-value]
 
 
+@settings(deadline=None)  # it is the disk that takes its time
 @given(story=st.lists(st.tuples(st.sampled_from(["append", "discard", "reopen"]), st.integers(1, 5)), max_size=12))
 def test_sums_are_always_those_of_the_events(places: Any, story: list[tuple[str, int]]) -> None:
-    from tests.integration.usage.conftest import make_event  # noqa: PLC0415 - the fixture of it is made for each test
-
     path, kept, drained = next(places), [], 0
     file = SpoolFile(path, floor=START, box=BOX)
     for what, size in story:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -12,8 +14,10 @@ from tapi_agent.adapters.spool.home import Box
 from tapi_agent.adapters.spool.rescue import rescue
 from tapi_agent.domain.ids import DeviceId
 from tapi_agent.domain.tally import tally_events
+from tapi_agent.testing.billing import FakeBilling
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from uuid import UUID
 
@@ -122,12 +126,77 @@ async def test_what_was_lost_is_told_by_meter_and_exactly(path: Path, filled: Fi
         assert told == tally_events([filled.old])
 
 
+def test_a_loss_is_told_before_a_kill_can_hush_it_up(path: Path, filled: Filled) -> None:
+    flip(path, filled.old)
+    before = path.read_bytes()
+
+    def die(lost: Sequence[UsageTotal]) -> None:
+        raise InterruptedError(sum(total.events for total in lost))
+
+    with pytest.raises(InterruptedError, match=r"^1$"):
+        rescue(path, floor=filled.old.event_time, box=Box(device_id=DEVICE), tell=die)
+    assert (path.read_bytes(), evidence(path)) == (before, [])
+
+
 async def test_of_a_file_without_readable_sums_nobody_can_say_what_was_in_it(path: Path, opened) -> None:
     told: list[UsageTotal] = []
     write(path, b"no database" * 1000)
     async with opened() as spool:
         spool.on_damage(told.extend)
         assert (spool.depth, told) == (0, [])
+
+
+ALTERED: Final = {
+    "home": "UPDATE spool SET home = '[' || home",
+    "home, no text": "UPDATE spool SET home = CAST(x'ff' || CAST(home AS BLOB) AS TEXT)",
+    "floor": "UPDATE spool SET dedupe_floor = 'x' || dedupe_floor",
+    "stream": "UPDATE spool SET stream = x'00'",
+    "original": "UPDATE spool SET copied_from = x'00'",
+    "quantity": "UPDATE sums SET quantity = 'x' || quantity",
+    "quantity, no amount": "UPDATE sums SET local_quantity = 'NaN'",
+    "day": "UPDATE sums SET day = 'x' || day",
+    "sequence": "DELETE FROM sqlite_sequence",
+    "drained too little": "UPDATE spool SET drained_seq = 10000",
+    "drained too much": "UPDATE spool SET drained_seq = 101",
+}
+
+
+@pytest.mark.parametrize("altered", ALTERED.values(), ids=ALTERED)
+async def test_altered_state_or_sums_cost_no_event_and_stop_no_agent(
+    path: Path, filled: Filled, opened, events, altered: str
+) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        assert connection.execute(altered).rowcount
+    async with opened() as spool:
+        account = await spool.account()
+        assert evidence(path) == ["spool.db.damaged-1"]
+        assert account.accepted == await spool.totals(after=0) == tally_events(filled.events)
+        assert list(await spool.append(events(1, start=5000))) == [1501]
+        assert await texts(spool) == [one.canonical for one in [*filled.events, *events(1, start=5000)]]
+
+
+async def test_sums_that_cannot_be_added_to_are_found_while_writing(
+    path: Path, filled: Filled, opened, event, events
+) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE sums SET quantity = 'x'")
+    async with opened() as spool:
+        assert list(await spool.append([event(5000)])) == [1501]
+        assert (await spool.account()).accepted == tally_events([*filled.events, event(5000)])
+
+
+async def test_damage_in_the_middle_of_a_backlog_costs_only_what_was_hit(path: Path, build, event, events) -> None:
+    """The new file gives its seqs anew while the drainer still has those of the damaged one in its hands."""
+    async with build(FakeBilling(), path=path) as rig:
+        await rig.spool.append(events(1500))
+        await rig.delivery.drain()
+        await rig.spool.append(events(5000, start=1500))
+    flip(path, event(3200))
+    async with build(FakeBilling(), path=path) as rig:
+        await rig.delivery.drain()
+        await rig.delivery.drain()
+        assert evidence(path) == ["spool.db.damaged-1"]
+        assert (rig.spool.depth, rig.states()) == (0, {"pending": 6499})
 
 
 async def test_damage_that_shows_while_writing_loses_nothing(path: Path, filled: Filled, opened, events) -> None:
@@ -181,7 +250,7 @@ async def test_what_is_in_the_write_ahead_log_is_saved_as_well(path: Path, tmp_p
         for companion in ("", "-wal"):
             source = path.with_name(path.name + companion)
             copy.with_name(copy.name + companion).write_bytes(source.read_bytes())
-    rescued = rescue(copy, floor=kept[0].event_time, box=Box(device_id=DEVICE))
+    rescued = rescue(copy, floor=kept[0].event_time, box=Box(device_id=DEVICE), tell=lambda _: None)
     assert rescued.saved == 5
     assert rescued.evidence.with_name(rescued.evidence.name + "-wal").exists()
 

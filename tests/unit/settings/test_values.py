@@ -61,6 +61,7 @@ def test_accepted(place: Place, name: str, text: str, value: object) -> None:
         ("BILLING_TIMEOUT_MS", "1.5", "'1.5'", "a whole number from 10 to 120000"),
         ("BILLING_MAX_RETRIES", "true", "'true'", "a whole number from 0 to 10"),
         ("USAGE_BATCH_SIZE", "1001", "'1001'", "a whole number from 1 to 1000"),
+        ("USAGE_MAX_REQUESTS_PER_SECOND", "0.01", "'0.01'", "a number (decimals too) from 0.1 to 1000"),
         ("API_PORT", "0", "'0'", "a whole number from 1 to 65535"),
         ("API_PORT", "9" * 99, "'" + "9" * 60 + "...'", "a whole number from 1 to 65535"),
         ("LICENSE_GRACE_HOURS", "nan", "'nan'", "a number (decimals too) from 0 to 87600"),

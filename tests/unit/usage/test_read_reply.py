@@ -81,7 +81,7 @@ ROWS = {
     ),
     "retry and absent go out anew": (reply(results((A, "accepted"), (B, "retry"))), settled(A, again=(B, C))),
     "an unknown status decides nothing": (reply(results((A, "pondering"), (B, "accepted"))), settled(B, again=(A, C))),
-    "no results at all are absent": (reply(results()), settled(again=EVENTS)),
+    "no results at all are absent, and prove nothing": (reply(results()), Settled(again=frozenset(EVENTS))),
     "results of strangers are ignored": (
         reply(results((UUID(int=99), "accepted"), (A, "accepted"), ("no uuid", "accepted"))),
         settled(A, again=(B, C)),
@@ -90,7 +90,10 @@ ROWS = {
         reply(results((A, "accepted"), (A, "rejected"), (B, "retry"), (B, "accepted"), (C, "accepted"))),
         settled(*EVENTS),
     ),
-    "results that are no objects": (reply(results() | {"results": [None, 7, {}, []]}), settled(again=EVENTS)),
+    "results that are no objects": (
+        reply(results() | {"results": [None, 7, {}, []]}),
+        Settled(again=frozenset(EVENTS)),
+    ),
     "201 and 207 as well": (reply(results((A, "accepted"), (B, "accepted")), 207), settled(A, B, again=(C,))),
     "our batch_id in capitals": (
         reply(results((A, "accepted"), (B, "accepted"), (C, "accepted"), batch_id=str(ID).upper())),
@@ -108,6 +111,19 @@ ROWS = {
 @pytest.mark.parametrize("known", [CLASSIC, DEDUPES, AUTO], ids=["classic", "dedupes", "auto"])
 def test_results_per_event(given: UsageReply, expected: Settled, known: Known) -> None:
     assert read_reply(given, batch(), known) == expected
+
+
+STRANGERS = {"none": results(), "of a stranger": results((UUID(int=99), "accepted"))}
+
+
+@pytest.mark.parametrize("about", STRANGERS.values(), ids=STRANGERS.keys())
+def test_results_about_none_of_ours_prove_nothing_where_the_counts_say_that_it_is_stored(
+    about: dict[str, object],
+) -> None:
+    """A service that lists errors only, and bills again what comes again: its counts decide."""
+    assert read_reply(reply(about | counts(3)), batch(), CLASSIC) == Settled(synced=frozenset(EVENTS), dedupes=False)
+    assert isinstance(read_reply(reply(about | counts(2, 1)), batch(), CLASSIC), Ambiguous)
+    assert read_reply(reply(about | counts(3)), batch(), DEDUPES) == Settled(again=frozenset(EVENTS))
 
 
 def test_counts_that_take_all() -> None:
@@ -198,8 +214,14 @@ def test_not_delivered_pauses_and_keeps_everything(
 
 @pytest.mark.parametrize(
     "given",
-    [UsageReply(status=400, body=b"bad"), UsageReply(status=422), reply(results(batch_id="other"), 400)],
-    ids=["400", "422", "400 about another batch"],
+    [
+        UsageReply(status=400, body=b"bad"),
+        UsageReply(status=422),
+        reply(results(batch_id="other"), 400),
+        reply(results(), 400),
+        reply(results((UUID(int=99), "rejected")), 422),
+    ],
+    ids=["400", "422", "400 about another batch", "400 about no event", "422 about a stranger's event"],
 )
 @pytest.mark.parametrize("known", [CLASSIC, DEDUPES, AUTO], ids=["classic", "dedupes", "auto"])
 def test_a_refusal_without_detail_splits(given: UsageReply, known: Known) -> None:

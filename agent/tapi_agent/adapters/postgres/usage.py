@@ -71,6 +71,9 @@ class PostgresLedger:
             await _suspect_copies(connection, account)
             if drained_seq >= account.drained_seq:
                 return Comparison()
+            if not account.drained:  # a new stream of a spool that is older: nothing of it has been here
+                await connection.execute(_SQL.advance_stream, place)
+                return Comparison()
             await connection.execute(_SQL.lock_streams)
             cursor = await connection.execute(_SQL.lose, place | {"drained": _document(account.drained)})
             lost = [_total(row) for row in await cursor.fetchall()]

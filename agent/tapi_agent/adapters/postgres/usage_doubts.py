@@ -32,11 +32,17 @@ class PostgresDoubts:
     def __init__(self, *, database: Database) -> None:
         self._database = database
 
-    async def due(self) -> Sequence[Doubt]:
-        """The ambiguous batches that may be asked about now, oldest first."""
+    async def due(self) -> Sequence[BatchId]:
+        """The ambiguous batches that may be asked about now, those first that wait longest for it."""
         async with self._database.connection() as connection:
             rows = await (await connection.execute(_SQL.due)).fetchall()
-        return [_doubt(row) for row in rows]
+        return [row["batch_id"] for row in rows]
+
+    async def find(self, batch_id: BatchId) -> Doubt | None:
+        """One of them; ``None`` when it is not in doubt any more."""
+        async with self._database.connection() as connection:
+            row = await (await connection.execute(_SQL.find, {"batch_id": batch_id})).fetchone()
+        return None if row is None else _doubt(row)
 
     async def spans(self, batch_id: BatchId) -> Sequence[Span]:
         """What is known of a batch's span of time, by tenant."""
@@ -45,10 +51,11 @@ class PostgresDoubts:
         rows.sort(key=_tenant)
         return [_span(list(group)) for _, group in groupby(rows, key=_tenant)]
 
-    async def send_again(self, batch_id: BatchId, *, detail: str) -> None:
-        """It was not stored, or storing it twice does no harm: the same bytes go out again."""
+    async def send_again(self, batch_id: BatchId, *, detail: str, fence: int | None = None) -> None:
+        """It was not stored by the try under ``fence``, or twice does no harm: the same bytes go out again."""
+        found = {"batch_id": batch_id, "detail": detail, "fence": fence}
         async with self._database.connection() as connection:
-            await connection.execute(_SQL.send_again, {"batch_id": batch_id, "detail": detail})
+            await connection.execute(_SQL.send_again, found)
             reach(Failpoint.DOUBT_RESEND_WRITTEN)
         reach(Failpoint.DOUBT_RESEND_COMMITTED)
 
@@ -100,7 +107,7 @@ def _tenant(row: DictRow) -> str:
 
 
 def _span(rows: Sequence[DictRow]) -> Span:
-    fields = ("meter", "batch", "known", "others", "clear")
+    fields = ("meter", "batch", "known", "others", "clear", "under_way")
     meters = (MeterSum(**{name: row[name] for name in fields}) for row in rows)
     place = rows[0]
     return Span(tenant_id=place["tenant_id"], first=place["first"], last=place["last"], meters=tuple(meters))

@@ -12,6 +12,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
+import structlog
+
 from tapi_agent.adapters.spool import sums
 from tapi_agent.adapters.spool.home import Home
 from tapi_agent.adapters.spool.rows import SELECT, DamagedError, believed, checked, inserts, texts
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from tapi_agent.adapters.spool.home import Box
     from tapi_agent.domain.usage import UsageTotal
 
+log = structlog.get_logger(__name__)
+
 _FORMAT: Final = 2
 _PRAGMAS: Final = (
     "auto_vacuum = INCREMENTAL",  # only works before anything is written
@@ -41,6 +45,8 @@ _PRAGMAS: Final = (
 _SPARE_PAGES: Final = 1024
 _PAGES_AT_ONCE: Final = 8192
 _LATEST: Final = 1000
+_SUSPECT: Final = "UPDATE spool SET copied_from = ?, suspect_seq = ?"
+_SETTLE: Final = "UPDATE spool SET home = ?"
 _SCHEMA: Final = files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
 _UPGRADE: Final = files(__package__).joinpath("upgrade.sql").read_text(encoding="utf-8")
 
@@ -101,8 +107,8 @@ class SpoolFile:
         self.newest_ms = max(self.newest_ms, newest_ms)
 
     def discard(self, through: int, *, stream: StreamId) -> None:
-        """Delete up to and including ``through``, if this is still the file of ``stream``."""
-        if stream != self.stream:
+        """Delete up to and including ``through``, if this is still the file of ``stream`` and has not yet."""
+        if stream != self.stream or through <= self.drained_seq:
             return
         reach(Failpoint.SPOOL_DISCARD_BEGUN)
         with self._transaction() as connection:
@@ -119,7 +125,14 @@ class SpoolFile:
         """Begin a new stream with what waits: the seqs of the old one are in use elsewhere."""
         with self._transaction() as connection:
             self._begin_stream(connection)
+            reach(Failpoint.SPOOL_RENEW_WRITTEN)
+        reach(Failpoint.SPOOL_RENEW_COMMITTED)
         self._read_state()
+
+    def suspect(self, original: bytes) -> None:
+        """Note that all that waits is in the file of the stream ``original`` as well."""
+        with self._transaction() as connection:
+            connection.execute(_SUSPECT, (original, self.last_seq))
 
     def account(self) -> SpoolAccount:
         """What was accepted in this stream and what of it waits, at one instant."""
@@ -181,13 +194,19 @@ class SpoolFile:
     def _settle_in(self, home: Home) -> None:
         """Make this the file's home if it has none yet; in another than its own it is a copy, and another stream."""
         known, stream = self._row("SELECT home, stream FROM spool")
-        if known and home.is_that_of(known):
-            return
+        if not known:
+            self._writer.execute(_SETTLE, (home.text(),))
+        elif not home.is_that_of(known):
+            self._become_copy(stream, home)
+            log.warning("spool.copied", copied_from=str(UUID(bytes=stream)))
+
+    def _become_copy(self, original: bytes, home: Home) -> None:
         with self._transaction() as connection:
-            if known:
-                self._begin_stream(connection)
-                connection.execute("UPDATE spool SET copied_from = ?, suspect_seq = ?", (stream, self._last_seq()))
-            connection.execute("UPDATE spool SET home = ?", (home.text(),))
+            self._begin_stream(connection)
+            connection.execute(_SUSPECT, (original, self._last_seq()))
+            connection.execute(_SETTLE, (home.text(),))
+            reach(Failpoint.SPOOL_COPY_WRITTEN)
+        reach(Failpoint.SPOOL_COPY_COMMITTED)
 
     def _begin_stream(self, connection: sqlite3.Connection) -> None:
         sums.begin_anew(connection)
@@ -259,7 +278,9 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         connection.executescript(f"BEGIN IMMEDIATE;\n{_UPGRADE}")
         sums.add(connection, sums.ACCEPTED, tally(texts(connection)))
         connection.execute("UPDATE spool SET stream = ?", (uuid4().bytes,))
+        reach(Failpoint.SPOOL_UPGRADE_WRITTEN)
         connection.execute("COMMIT")
+        reach(Failpoint.SPOOL_UPGRADE_COMMITTED)
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

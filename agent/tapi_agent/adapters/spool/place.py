@@ -87,10 +87,9 @@ class SpoolPlace:
         if damaged is not self.file:
             return
         self._close_file()
-        rescued = rescue(self.path, floor=self.floor, box=self._box)
+        rescued = rescue(self.path, floor=self.floor, box=self._box, tell=self.on_damage)
         lost = sum(total.events + total.local_events for total in rescued.lost)
         log.error("spool.set_aside", error=str(error), evidence=rescued.evidence.name, saved=rescued.saved, lost=lost)
-        self.on_damage(rescued.lost)
 
     def release(self) -> None:
         """Close the file and give the place free."""

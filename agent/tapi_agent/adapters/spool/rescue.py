@@ -11,15 +11,17 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from tapi_agent.adapters.spool import sums
 from tapi_agent.adapters.spool.file import SpoolFile
-from tapi_agent.adapters.spool.rows import SELECT, DamagedError, checked
+from tapi_agent.adapters.spool.home import Home
+from tapi_agent.adapters.spool.rows import SELECT, DamagedError, believed, checked
 from tapi_agent.domain.tally import take_away, tally
 from tapi_agent.failpoints import Failpoint, reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.usage import UsageTotal
 
 _CHUNK: Final = 500
+_ORIGIN: Final = "SELECT home, stream, iif(suspect_seq > drained_seq, copied_from, NULL) FROM spool"
 _COMPANIONS: Final = ("-wal", "-shm")
 
 
@@ -42,8 +45,11 @@ class Rescue:
     lost: Sequence[UsageTotal]
 
 
-def rescue(path: Path, *, floor: datetime, box: Box) -> Rescue:
-    """Put a new file in the place of the damaged one at ``path``, which nobody has open."""
+def rescue(path: Path, *, floor: datetime, box: Box, tell: Callable[[Sequence[UsageTotal]], None]) -> Rescue:
+    """Put a new file in the place of the damaged one at ``path``, which nobody has open; ``tell`` what is lost.
+
+    That is told before the change: a kill in between has it told twice, one after the change would hush it up.
+    """
     fresh = _fresh(path)
     _remove(fresh)
     file = SpoolFile(fresh, floor=floor, box=box)
@@ -52,9 +58,13 @@ def rescue(path: Path, *, floor: datetime, box: Box) -> Rescue:
         totals = tally(chunk)
         file.append(chunk, totals=totals)
         left = take_away(left, totals)
-    saved = file.last_seq
+    if original := _original(path, box):
+        file.suspect(original)
+    saved, lost = file.last_seq, [total for total in left if _is_known(total)]
     file.close()
     reach(Failpoint.SPOOL_RESCUE_SAVED)
+    tell(lost)
+    reach(Failpoint.SPOOL_RESCUE_TOLD)
     evidence = _evidence(path)
     for companion in (*_COMPANIONS, ""):
         if _beside(path, companion).exists():
@@ -62,7 +72,7 @@ def rescue(path: Path, *, floor: datetime, box: Box) -> Rescue:
     reach(Failpoint.SPOOL_RESCUE_SET_ASIDE)
     fresh.rename(path)
     reach(Failpoint.SPOOL_RESCUE_DONE)
-    return Rescue(evidence=evidence, saved=saved, lost=[total for total in left if _is_known(total)])
+    return Rescue(evidence=evidence, saved=saved, lost=lost)
 
 
 def finish(path: Path) -> None:
@@ -90,6 +100,19 @@ def _waiting(path: Path) -> list[UsageTotal]:
     with suppress(sqlite3.Error, DamagedError), closing(_read_only(path)) as connection:
         return sums.waiting(connection)
     return []
+
+
+def _original(path: Path, box: Box) -> bytes | None:
+    """The stream of the other file that has these events, if this one was a copy or, here, is one."""
+    with suppress(sqlite3.Error, DamagedError), closing(_read_only(path)) as connection, believed():
+        home, *streams = connection.execute(_ORIGIN).fetchone()
+        stream, copied_from = map(_bytes, streams)
+        return copied_from if not home or Home(box=box, inode=path.stat().st_ino).is_that_of(home) else stream
+    return None
+
+
+def _bytes(stream: bytes | None) -> bytes | None:
+    return UUID(bytes=stream).bytes if stream else None
 
 
 def _is_known(total: UsageTotal) -> bool:

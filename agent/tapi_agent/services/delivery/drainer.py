@@ -68,38 +68,43 @@ class Drainer:
             try:
                 return await self._hand_over_all(leaving)
             finally:
-                for discard in leaving:
-                    await discard
+                await _end(leaving)
 
     async def _hand_over_all(self, leaving: list[asyncio.Future[None]]) -> int:
         """While the database takes over some, the spool lets go of those before and reads those behind."""
-        drained = 0
+        drained, last = 0, None
         events = await self._spool.head(_AT_ONCE)
         while events:
             if not self._compared:
-                while leaving:
-                    await leaving.pop()
+                last = None
+                await _end(leaving)
                 await self._compare(await self._spool.account())
                 events = await self._spool.head(_AT_ONCE)
                 continue
             following = asyncio.ensure_future(self._spool.head(_AT_ONCE, after=events[-1].seq))
             try:
-                await self._hand_over(events)
+                await self._hand_over(events, after=last)
             finally:
                 upcoming = await following
-            while leaving:
-                await leaving.pop()
-            if not self._compared:
-                continue
-            leaving.append(asyncio.ensure_future(self._discard(events[-1])))
-            drained += len(events)
-            events = upcoming
+            await _end(leaving)
+            if self._compared:
+                last = events[-1]
+                leaving.append(asyncio.ensure_future(self._discard(last)))
+                drained += len(events)
+                events = upcoming if _follows(upcoming, last) else await self._afresh(leaving)
         return drained
 
-    async def _hand_over(self, events: Sequence[SpooledEvent]) -> None:
+    async def _afresh(self, leaving: list[asyncio.Future[None]]) -> Sequence[SpooledEvent]:
+        """From the front: there is nothing behind, or a damaged file was replaced, and seqs mean other events now."""
+        await _end(leaving)
+        return await self._spool.head(_AT_ONCE)
+
+    async def _hand_over(self, events: Sequence[SpooledEvent], *, after: SpooledEvent | None) -> None:
+        """``after`` was handed over before them, and is perhaps not discarded yet."""
         self._compared = False
+        before = after.seq if after and after.stream == events[0].stream else self._spool.drained_seq
         try:
-            kept = await self._ledger.keep(events, after=self._spool.drained_seq)
+            kept = await self._ledger.keep(events, after=before)
         except SetBackError:
             return
         self._compared = True
@@ -131,3 +136,12 @@ class Drainer:
         log.error("usage.database_was_set_back", lost=events, fix="tapi-agent usage reconcile: what was billed of it")
         for listener in self._mourners:
             listener(lost)
+
+
+async def _end(leaving: list[asyncio.Future[None]]) -> None:
+    while leaving:
+        await leaving.pop()
+
+
+def _follows(events: Sequence[SpooledEvent], last: SpooledEvent) -> bool:
+    return bool(events) and events[0].stream == last.stream

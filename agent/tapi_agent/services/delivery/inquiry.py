@@ -18,9 +18,6 @@ from tapi_agent.domain.errors import IntegrityError, RejectedError, UnavailableE
 from tapi_agent.domain.settlement import Settled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tapi_agent.domain.ambiguity import Span
     from tapi_agent.domain.settlement import ServiceMemory
     from tapi_agent.ports.billing import BillingService
     from tapi_agent.ports.usage import Doubt
@@ -44,36 +41,50 @@ class Inquiry:
         self._settler = settler
 
     async def resolve_all(self, memory: ServiceMemory) -> None:
-        """Take up every doubt that is due."""
-        for doubt in await self._stores.doubts.due():
-            await self._resolve(doubt, memory)
+        """Take up every doubt that is due, until the service gives no answer: one that hangs costs one timeout.
 
-    async def _resolve(self, doubt: Doubt, memory: ServiceMemory) -> None:
+        One doubt is in memory at a time: a long outage of a service that does not dedupe leaves many.
+        """
+        for batch_id in await self._stores.doubts.due():
+            doubt = await self._stores.doubts.find(batch_id)
+            if doubt and not await self._resolve(doubt, memory):
+                return
+
+    async def _resolve(self, doubt: Doubt, memory: ServiceMemory) -> bool:
+        """Do what can be done about it; false when the service gives no answer."""
         if memory.dedupes and doubt.dialect is Dialect.EXTENDED:
             await self._send_again(doubt, "the service dedupes")
-            return
-        spans = await self._stores.doubts.spans(doubt.batch_id)
+            return True
         try:
-            found = await self._ask(doubt, spans)
+            found = await self._ask(doubt)
         except UnavailableError:
             await self._ask_later(doubt)
+            return False
         except (RejectedError, IntegrityError) as error:
             log.info("usage.inquiry_failed", batch=str(doubt.batch_id), error=str(error))
-            await self._act(doubt, Storage.UNDECIDED)
-        else:
-            await self._act(doubt, found)
+            found = Storage.UNDECIDED
+        await self._act(doubt, found)
+        return True
 
-    async def _ask(self, doubt: Doubt, spans: Sequence[Span]) -> Settled | Storage:
-        """What the service says: results by id if it knows the batch, else what its sums tell."""
+    async def _ask(self, doubt: Doubt) -> Settled | Storage | None:
+        """What the service says: results by id if it knows the batch, else what its sums tell.
+
+        ``None`` while its sums may change: what another agent sends meanwhile must not be taken for this batch. It is
+        leased before it is sent, so it shows in what is known before the question or after it.
+        """
         if doubt.dialect is Dialect.EXTENDED and (record := await self._billing.find_batch(doubt.batch_id)):
             results = {event_id: Result(outcome=Outcome(word)) for event_id, word in record.results.items()}
             return settled_by(results, doubt.event_ids)
+        spans = await self._stores.doubts.spans(doubt.batch_id)
+        if any(span.under_way for span in spans):
+            return None
         sums = [
             (span, await self._billing.usage_sums(span.tenant_id, start=span.first, end=span.last)) for span in spans
         ]
-        return weigh(sums, partial=doubt.partial)
+        unchanged = spans == await self._stores.doubts.spans(doubt.batch_id)
+        return weigh(sums, partial=doubt.partial) if unchanged else None
 
-    async def _act(self, doubt: Doubt, found: Settled | Storage) -> None:
+    async def _act(self, doubt: Doubt, found: Settled | Storage | None) -> None:
         match found:
             case Settled():
                 await self._settle(doubt, found)
@@ -83,7 +94,7 @@ class Inquiry:
                 await self._send_again(doubt, "the sums of the service are without it")
             case Storage.UNDECIDED if self._terms.resend_unknown and not (doubt.partial or doubt.copied):
                 await self._send_again(doubt, "nothing could be found out; BILLING_CLASSIC_UNKNOWN=retry")
-            case Storage.NOT_STORED | Storage.UNDECIDED:
+            case Storage.NOT_STORED | Storage.UNDECIDED | None:
                 await self._ask_later(doubt)
 
     async def _settle(self, doubt: Doubt, settled: Settled) -> None:
@@ -99,4 +110,4 @@ class Inquiry:
 
     async def _send_again(self, doubt: Doubt, reason: str) -> None:
         log.info("usage.doubt_resent", batch=str(doubt.batch_id), reason=reason)
-        await self._stores.doubts.send_again(doubt.batch_id, detail=reason)
+        await self._stores.doubts.send_again(doubt.batch_id, detail=reason, fence=doubt.fence)

@@ -118,6 +118,8 @@ class Sender:
     async def _settle(self, batch_id: BatchId) -> None:
         """A reply that was heard is kept until the database has it: asking again could bill twice."""
         async with self._settling:
+            if batch_id not in self._owed:  # its own request has just done it
+                return
             batch, settlement = self._owed[batch_id]
             self.memory = await self._settler.carry_out(batch, settlement, self.memory)
             del self._owed[batch_id]

@@ -1,12 +1,17 @@
 -- Ambiguous batches: which are to be asked about, what is known of their span of time. Called by usage_doubts.py.
 
 -- name: due
-SELECT batch_id, root_id, dialect, body, partial, copied, attempts,
+-- What could not be told is asked about again only after the others.
+SELECT batch_id FROM usage_batches
+WHERE state = 'ambiguous' AND next_attempt_at <= clock_timestamp()
+ORDER BY next_attempt_at, root_id, first_seq
+
+-- name: find
+SELECT batch_id, root_id, dialect, body, partial, copied, attempts, fence,
     ARRAY(SELECT event_id FROM usage_events AS event
         WHERE event.batch_id = batch.batch_id AND event.state = 'sealed' ORDER BY seq) AS event_ids
 FROM usage_batches AS batch
-WHERE state = 'ambiguous' AND next_attempt_at <= clock_timestamp()
-ORDER BY root_id, first_seq
+WHERE batch_id = %(batch_id)s AND state = 'ambiguous'
 
 -- name: spans
 -- For each tenant of a batch its first and last event_time, and within them what the service has or may have, by meter:
@@ -20,6 +25,7 @@ SELECT span.tenant_id, span.first, span.last, event.event_type AS meter,
     coalesce(sum(quantity) FILTER (WHERE event.batch_id = %(batch_id)s), 0) AS batch,
     coalesce(sum(quantity) FILTER (WHERE event.state = 'synced'), 0) AS known,
     coalesce(sum(quantity) FILTER (WHERE other.batch_id <> %(batch_id)s AND other.state = 'ambiguous'), 0) AS others,
+    count(*) FILTER (WHERE other.batch_id <> %(batch_id)s AND other.state = 'sending') > 0 AS under_way,
     count(*) FILTER (WHERE other.batch_id <> %(batch_id)s AND other.state = 'sending') = 0 AND (
         count(*) FILTER (WHERE other.batch_id <> %(batch_id)s AND other.state = 'ambiguous') = 0
         OR count(*) FILTER (WHERE quantity < 0 AND (other.batch_id = %(batch_id)s OR other.state = 'ambiguous')) = 0
@@ -33,8 +39,9 @@ GROUP BY span.tenant_id, span.first, span.last, event.event_type
 HAVING count(*) FILTER (WHERE event.batch_id = %(batch_id)s AND event.state = 'sealed') > 0
 
 -- name: send_again
+-- What was found out holds for the try it was asked about: the batch may have been sent again since, and stored.
 UPDATE usage_batches SET state = 'sealed', partial = false, next_attempt_at = clock_timestamp(), last_reply = %(detail)s
-WHERE batch_id = %(batch_id)s AND state = 'ambiguous'
+WHERE batch_id = %(batch_id)s AND state = 'ambiguous' AND fence = coalesce(%(fence)s, fence)
 
 -- name: ask_later
 UPDATE usage_batches SET next_attempt_at = clock_timestamp() + %(delay)s, attempts = attempts + 1
