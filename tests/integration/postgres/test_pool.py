@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
+import time
 import traceback
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -157,3 +159,16 @@ def test_a_malformed_dsn_is_a_configuration_error_that_does_not_quote_it(dsn: st
     with pytest.raises(ConfigurationError, match="DSN") as error:
         Database(dsn=dsn)
     assert "s3cret" not in "".join([*traceback.format_exception(error.value), error.value.fix])
+
+
+async def test_an_answer_that_waited_for_us_is_no_silence(database: Database) -> None:
+    """The process stood still (a stopped machine, a busy one) while PostgreSQL answered in time."""
+    async with database.connection() as connection:
+        connection.patience = timedelta(milliseconds=50)
+        answer = asyncio.ensure_future(connection.execute("SELECT 7 AS n FROM pg_sleep(0.01)"))
+        await asyncio.sleep(0)
+        end = time.monotonic() + 0.2
+        while time.monotonic() < end:
+            select.select([connection.pgconn.socket], [], [], 0.2)
+        assert await (await answer).fetchall() == [{"n": 7}]
+        await connection.execute("SELECT")

@@ -60,7 +60,8 @@ async def test_everything_is_billed_once_and_as_it_was_recorded(rig, billing) ->
 
 async def test_batches_form_a_chain_and_keep_no_body_once_settled(rig, billing) -> None:
     await rig.record(2500)
-    await rig.delivery.flush()
+    report = await rig.delivery.flush()
+    assert (report.trouble, report.paused) == ("", None)
     batches = rig.batches()
     assert [(batch["events"], batch["first_seq"], batch["last_seq"]) for batch in batches] == [
         (1000, 1, 1000), (1000, 1001, 2000), (500, 2001, 2500),

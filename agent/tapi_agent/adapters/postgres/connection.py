@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ class GuardedConnection(psycopg.AsyncConnection[DictRow]):
     """
 
     patience: timedelta = timedelta(seconds=6)
+    _limit: asyncio.TimerHandle
 
     @override
     @classmethod
@@ -105,18 +107,29 @@ class GuardedConnection(psycopg.AsyncConnection[DictRow]):
 
     @override
     async def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
-        loop = asyncio.get_running_loop()
-        limit = loop.call_later(self.patience.total_seconds(), self._cut)
+        self._watch()
         try:
             return await super().wait(gen, *args, **kwargs)
         except psycopg.OperationalError as error:
-            if loop.time() < limit.when():
+            if asyncio.get_running_loop().time() < self._limit.when():
                 raise
             raise psycopg.OperationalError(f"silent for {self.patience.total_seconds():g} s") from error
         finally:
-            limit.cancel()
+            self._limit.cancel()
 
-    def _cut(self) -> None:
-        """Shut the socket down, so that the waiting side reads an end of file; closing it would wake nobody."""
+    def _watch(self) -> None:
+        self._limit = asyncio.get_running_loop().call_later(self.patience.total_seconds(), self._cut_if_silent)
+
+    def _cut_if_silent(self) -> None:
+        """Unless an answer has come that nobody had the time to read: then it was this process that stood still."""
         with closing(socket.socket(fileno=os.dup(self.pgconn.socket))) as cable, suppress(OSError):
-            cable.shutdown(socket.SHUT_RDWR)
+            if _has_arrived(cable):
+                self._watch()
+            else:  # shut down, the waiting side reads an end of file; closing it would wake nobody
+                cable.shutdown(socket.SHUT_RDWR)
+
+
+def _has_arrived(cable: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(cable, select.POLLIN)
+    return bool(poll.poll(0))
