@@ -22,11 +22,12 @@ from psycopg.conninfo import make_conninfo
 from tapi_agent.adapters.engines import EmbeddedPostgres, EmbeddedValkey, wheels
 from tapi_agent.adapters.engines.wheels import Wheel
 from tapi_agent.adapters.postgres.migrator import Migrator
+from tapi_agent.cli.output import console
 from tapi_agent.testing.engines import running_engines
 from tapi_agent.testing.wait import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tapi_agent.adapters.engines import Engine
     from tapi_agent.testing.engines import RunningEngines
@@ -231,3 +232,15 @@ def shared_fixtures() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared/fixtures beside the checkout")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """A terminal of 80 columns, whatever it was when the command line was imported; call it with another width."""
+
+    def resize(columns: int) -> None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(console, "width", columns)
+
+    resize(80)
+    return resize

@@ -67,8 +67,12 @@ def _export(letters: Iterable[dict[str, Any]], path: Path) -> int:
 
 def _show(letters: Sequence[dict[str, Any]]) -> None:
     columns = ("DIED", "EVENT", "CODE", "DETAIL")
-    cells = ([safe(one[name]) for name in ("dead_at", "event_id", "code", "detail")] for one in letters)
-    console.print(table(columns, cells) if letters else "there are no dead letters")
+    cells = map(_cells, letters)
+    console.print(table(columns, cells, whole=("EVENT",)) if letters else "there are no dead letters")
+
+
+def _cells(letter: dict[str, Any]) -> list[str]:
+    return [safe(letter["dead_at"][:19]), *(safe(letter[name]) for name in ("event_id", "code", "detail"))]
 
 
 def replay(

@@ -16,7 +16,7 @@ from rich.table import Table
 from tapi_agent.cli.text import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 STATE_STYLES: Final = {"valid": "green", "offline": "cyan", "grace": "yellow", "expired": "red"}
 
@@ -33,11 +33,11 @@ def safe(text: object) -> str:
     return "" if text is None else escape(harmless(text))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table of cells in markup."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole: Collection[str] = ()) -> Table:
+    """A table of cells in markup; nothing is cut off, and columns named in ``whole`` stay on one line, to be copied."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        shown.add_column(column)
+        shown.add_column(column, no_wrap=column in whole, overflow="fold")
     for row in rows:
         shown.add_row(*("" if cell is None else str(cell) for cell in row))
     return shown
@@ -47,7 +47,7 @@ def facts(pairs: Mapping[str, str]) -> Table:
     """Names left, markup right."""
     shown = Table.grid(padding=(0, 2))
     shown.add_column(style="bold", no_wrap=True)
-    shown.add_column()
+    shown.add_column(overflow="fold")
     for name, text in pairs.items():
         shown.add_row(name, text)
     return shown

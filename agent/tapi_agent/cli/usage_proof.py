@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich.padding import Padding
 
 from tapi_agent.cli.common import JsonOption, SocketOption, agent
 from tapi_agent.cli.exits import Exit
-from tapi_agent.cli.output import console, safe, show_json, table, warn
+from tapi_agent.cli.output import console, facts, safe, show_json, table, warn
 from tapi_agent.cli.progress import steps
 
 if TYPE_CHECKING:
@@ -178,8 +179,11 @@ def held(socket: SocketOption = None, as_json: JsonOption = False) -> None:
 
 
 def _show_held(batches: Sequence[dict[str, Any]]) -> None:
-    columns = ("BATCH", "EVENTS", "METERS", "FROM", "TO", "SINCE", "NEXT", "WHY")
-    console.print(table(columns, map(_held_cells, batches)) if batches else "no batch waits for a word")
+    if not batches:
+        console.print("no batch waits for a word")
+    for batch in batches:
+        console.print(f"[bold]{safe(batch['batch_id'])}[/]")
+        console.print(Padding(facts(_held_facts(batch)), (0, 0, 1, 2)))
     if any(batch["ambiguous"] for batch in batches):
         warn(
             "ask the operators of the service, then: tapi-agent usage reconcile BATCH --stored (or --not-stored) "
@@ -187,9 +191,17 @@ def _show_held(batches: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def _held_cells(batch: dict[str, Any]) -> list[str]:
+def _held_facts(batch: dict[str, Any]) -> dict[str, str]:
     meters = ", ".join(f"{meter} {events}" for meter, events in batch["meters"].items())
     asks = "asks the service again" if batch["ambiguous"] else "tries again"
-    names = ("first_event_at", "last_event_at", "since")
-    cells = [batch["batch_id"], batch["events"], meters, *(batch[name][:19] for name in names)]
-    return [*map(safe, cells), safe(f"{asks} {batch['next_attempt_at'][:19]}"), safe(batch["why"])]
+    first, last, since, then = (
+        batch[name][:19] for name in ("first_event_at", "last_event_at", "since", "next_attempt_at")
+    )
+    told = {
+        "events": f"{batch['events']}: {meters}",
+        "recorded": f"{first} to {last}",
+        "waits": f"since {since}",
+        "next": f"{asks} at {then}",
+        "why": batch["why"],
+    }
+    return {name: safe(text) for name, text in told.items()}

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 
 def command(live: LiveAgent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TAPI_SOCKET", str(live.socket))
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -162,8 +161,8 @@ def test_no_text_of_a_status_steers_the_terminal(text: str, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_no_word_is_broken(columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
+def test_no_word_is_broken(columns: int, terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]) -> None:
+    terminal(columns)
     words = "unreachable: certificate verification of billing.example.com:8443 failed, so nothing was said " * 3
     show(
         {

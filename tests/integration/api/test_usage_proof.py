@@ -21,11 +21,15 @@ UNKNOWN_ID = "01a400f6-360a-71e0-8633-90c6680d79b9"
 
 
 @pytest.fixture
-def run(full: LiveAgent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+def run(
+    full: LiveAgent,
+    terminal: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Any]:
     """Run a command against ``full`` in a wide terminal."""
-    ready = command(full, monkeypatch, capsys)
-    monkeypatch.setenv("COLUMNS", "240")
-    return ready
+    terminal(240)
+    return command(full, monkeypatch, capsys)
 
 
 @pytest.fixture
@@ -143,10 +147,13 @@ def bury(full: LiveAgent, run: Callable[..., Any], database: Any) -> str:
     """One dead letter as the agent would have written it; its row is dead."""
     record(full, 1, metadata={"z": 1, "a": "ü"})
     run("usage", "flush")
-    (event_id,) = database.execute("UPDATE usage_events SET state = 'dead' RETURNING event_id").fetchone()
+    (event_id,) = database.execute(
+        "UPDATE usage_events SET state = 'dead' WHERE state = 'synced' RETURNING event_id"
+    ).fetchone()
     database.execute(
         "INSERT INTO usage_dead_letters (event_id, stream, seq, batch_id, code, detail, event) "
-        "SELECT event_id, stream, seq, batch_id, 'NO_SUCH_MODEL', 'no', convert_to(canonical, 'UTF8') FROM usage_events"
+        "SELECT event_id, stream, seq, batch_id, 'NO_SUCH_MODEL', 'no', convert_to(canonical, 'UTF8') "
+        "FROM usage_events WHERE state = 'dead'"
     )
     full.billing.billed.clear()  # type: ignore[attr-defined]
     return str(event_id)
@@ -167,6 +174,16 @@ def test_dead_letters_are_shown_and_exported_whole(
     assert line.endswith(b', "event": ' + text.encode() + b"}")
     assert json.loads(line)["code"] == letter["code"] == "NO_SUCH_MODEL"
     assert run("usage", "dead-letters", "--export", str(file))[0] == 78
+
+
+def test_an_id_is_whole_on_a_narrow_terminal(
+    full: LiveAgent, run: Callable[..., Any], terminal: Callable[[int], None], database: Any
+) -> None:
+    batch = doubtful(full, run)
+    event_id = bury(full, run, database)
+    terminal(80)
+    assert event_id in run("usage", "dead-letters")[1]
+    assert batch in run("usage", "held")[1]
 
 
 def test_a_dead_letter_is_replayed_once(full: LiveAgent, run: Callable[..., Any], database: Any) -> None:

@@ -32,7 +32,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     """Run the command with these arguments and settings: exit code, stdout, stderr."""
     state = tempfile.TemporaryDirectory(prefix="ta-", dir="/tmp")  # sockets need a short path
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TAPI_STATE_DIR", state.name)
     monkeypatch.setattr(common, "SYSTEM_SOCKET", tmp_path / "none")
 

@@ -33,8 +33,7 @@ ENDLESS = standing(meter="sms_sent", limit="-1", used="7", reserved="0", remaini
 
 
 @pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setenv("COLUMNS", "80")
+def page(capsys: pytest.CaptureFixture[str]):
 
     def shown(*quotas: dict, complete: bool = True) -> list[str]:
         show({"schema": 1, "quotas": list(quotas), "complete": complete})

@@ -37,7 +37,6 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     app.command("inspect")(license_inspect.inspect)
     monkeypatch.setattr(main, "app", app)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TAPI_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("EDGE_DEVICE_ID", "box")
 
