@@ -139,7 +139,8 @@ class Scene:
         evidence = self.evidence()
         assert evidence.acknowledged, "nothing was acknowledged: this proves nothing"
         self.told += [(SEEN, seen_in_short(evidence)), (DONE, dict(self.done))]
-        assert "\n".join(verdicts(evidence)) == ""
+        wrong = "\n".join(verdicts(evidence))
+        assert not wrong, wrong
 
     def end_well(self, agent: LeanAgent) -> None:
         """The faults are over: all that waits goes out, a fresh event goes through, and nothing is wrong."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tapi_agent.domain.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from starlette.requests import Request
 
 MAX_DEPTH: Final = 32
 """Far below what makes Python's own recursion give up, in this module or in whoever looks at the document later."""
 _LONGEST_NAME: Final = 60
+_NODE: Final = (dict, list)
 
 
 class Body(BaseModel):
@@ -63,14 +65,11 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_too_deep(document: object) -> bool:
-    level: list[object] = [document]
+    level = [document]
     for _ in range(MAX_DEPTH):
-        level = [child for node in level if isinstance(node, dict | list) for child in _children(node)]
+        nodes = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, _NODE)]
+        level = list(chain.from_iterable(nodes))
     return bool(level)
-
-
-def _children(node: dict[str, object] | list[object]) -> Iterable[object]:
-    return node.values() if isinstance(node, dict) else node
 
 
 def _refuse_constant(name: str) -> NoReturn:

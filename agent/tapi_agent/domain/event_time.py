@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.domain.usage import Refusal
@@ -15,8 +14,7 @@ AHEAD: Final = timedelta(days=1)
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(NamedTuple):
     """When a draft is read.
 
     ``now`` is trusted time, never below that of the previous id; ``latest`` the latest instant it may be; ``floor`` the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, NewType
 from uuid import UUID
 
@@ -58,9 +59,14 @@ def keyed_id(at: datetime, parts: Iterable[str]) -> UUID:
 
 def time_of(event_id: UUID) -> datetime:
     """The time in an id, at millisecond precision: an event's ``recorded_at``."""
-    return EPOCH + (event_id.int >> 80) * _MILLISECOND
+    return _at(event_id.int >> 80)
+
+
+@lru_cache(maxsize=64)
+def _at(ms: int) -> datetime:
+    return EPOCH + ms * _MILLISECOND
 
 
 def trusted_ms(event_id: UUID) -> int:
     """Milliseconds of trusted time in an id; 0 when the time in it came from its sender (version 8)."""
-    return event_id.int >> 80 if event_id.version == _VERSION_RANDOM else 0
+    return event_id.int >> 80 if event_id.int >> 76 & 0xF == _VERSION_RANDOM else 0

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from datetime import date
 from decimal import Context, Decimal, Inexact
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from tapi_agent.domain.ids import TenantId
@@ -14,6 +15,7 @@ from tapi_agent.domain.usage import UsageTotal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
 
     from tapi_agent.domain.usage import UsageEvent
 
@@ -40,7 +42,7 @@ def tally(texts: Iterable[str]) -> list[UsageTotal]:
 def tally_events(events: Iterable[UsageEvent]) -> list[UsageTotal]:
     """The totals of ``events``, in the same order."""
     return _sum(
-        ((event.tenant_id, event.event_type, event.unit, str(event.event_time.date())), event.billable, event.quantity)
+        ((event.tenant_id, event.event_type, event.unit, _day(event.event_time)), event.billable, event.quantity)
         for event in events
     )
 
@@ -58,6 +60,11 @@ def add_up(*parts: Iterable[UsageTotal]) -> list[UsageTotal]:
         key = (total.tenant_id, total.meter, total.unit, total.day.isoformat())
         found[key] = _plus(found[key], total) if key in found else total
     return [found[key] for key in sorted(found)]
+
+
+@lru_cache(maxsize=64)
+def _day(at: datetime) -> str:
+    return at.date().isoformat()
 
 
 def _facts(text: str) -> Fact:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta  # noqa: TC003 - what plugins return is validated by these annotations
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -86,9 +86,8 @@ class DeadReason(StrEnum):
     """The service refuses even this one event as too large (413)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageEvent:
-    """One recorded event, immutable from the moment it has an id.
+class UsageEvent(NamedTuple):
+    """One recorded event, immutable from the moment it has an id. Always made by name; a tuple is made the fastest.
 
     ``quantity`` is exact (|q| < 10^18, at most 9 decimals); ``canonical`` is the event's JSON as it will be delivered,
     made once; ``recorded_at`` is the time in ``event_id``; ``corrects`` the event whose quantity this one takes back.

@@ -124,7 +124,10 @@ class Metering:
         readings = [self._read(draft, instant) for draft in drafts]
         events = [reading for reading in readings if not isinstance(reading, InvalidInputError)]
         seqs = iter(await self._keep(events) if events else ())
-        return [_recorded(reading, seqs) for reading in readings]
+        return [
+            reading if isinstance(reading, InvalidInputError) else Recorded(event_id=reading.event_id, seq=next(seqs))
+            for reading in readings
+        ]
 
     async def _keep(self, events: Sequence[UsageEvent]) -> Sequence[int]:
         """Spool them if there is room; what is refused for want of it is counted."""
@@ -184,9 +187,3 @@ def _ids_worth(entropy: Callable[[int], bytes]) -> Iterator[bytes]:
     while True:
         drawn = entropy(_ENTROPY * _IDS_AT_ONCE)
         yield from (drawn[start : start + _ENTROPY] for start in range(0, len(drawn), _ENTROPY))
-
-
-def _recorded(reading: UsageEvent | InvalidInputError, seqs: Iterator[int]) -> Recorded | InvalidInputError:
-    if isinstance(reading, InvalidInputError):
-        return reading
-    return Recorded(event_id=reading.event_id, seq=next(seqs))

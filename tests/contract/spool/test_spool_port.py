@@ -15,7 +15,7 @@ from tapi_agent.domain.tally import tally_events
 from tapi_agent.domain.usage import Meter
 from tapi_agent.domain.usage_draft import Intake, read_draft
 from tapi_agent.testing.clock import START
-from tapi_agent.testing.quotas import Disk, MemorySpool
+from tapi_agent.testing.spool import Disk, MemorySpool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -242,7 +242,7 @@ async def test_every_place_arrives_once_whatever_becomes_of_it(rig, event) -> No
     keyed = {"dedupe_key": "k", "event_time": START}
     one, again, other = event(1, **keyed), event(1, **keyed), event(1, **keyed | {"quantity": "0.5"})
     local, bad = event(2, billable=False), event(3, event_type="llm_tokens")
-    bad = replace(bad, canonical=bad.canonical.replace('"filler":""', '"filler":"\\u0000"'))
+    bad = bad._replace(canonical=bad.canonical.replace('"filler":""', '"filler":"\\u0000"'))
     found = spooled(one, again, other, local, bad)
     for _ in range(2):
         await rig.stores.ledger.keep(found)
@@ -265,7 +265,7 @@ async def test_a_repeated_call_waits_for_the_one_whose_answer_was_lost(rig, even
 @pytest.mark.parametrize("name", ["\\u0000", "\\ud800"])
 async def test_a_text_that_no_column_can_hold_stands_in_nobodys_way(rig, events, name) -> None:
     first, bad, last = events(3)
-    bad = replace(bad, canonical=bad.canonical.replace('"tenant-1"', f'"tenant-{name}"'))
+    bad = bad._replace(canonical=bad.canonical.replace('"tenant-1"', f'"tenant-{name}"'))
     kept = await rig.stores.ledger.keep(spooled(first, bad, last))
     assert kept == Kept(new=2, dead=1)
     assert arrived(rig) == [("api_call", 2, Decimal(2), 0)]

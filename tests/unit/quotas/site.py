@@ -23,8 +23,9 @@ from tapi_agent.services.metering import Metering
 from tapi_agent.services.quotas import Denial, Grant, Quotas, ReserveRequest
 from tapi_agent.testing.cache import FakeSharedCache
 from tapi_agent.testing.clock import FakeClock
-from tapi_agent.testing.quotas import Disk, FakeQuotaLedger, MemorySpool, QuotaBook
+from tapi_agent.testing.quotas import FakeQuotaLedger, QuotaBook
 from tapi_agent.testing.space import AlwaysRoom
+from tapi_agent.testing.spool import Disk, MemorySpool
 
 if TYPE_CHECKING:
     from datetime import datetime

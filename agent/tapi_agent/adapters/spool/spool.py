@@ -125,12 +125,12 @@ class SqliteSpool:
         if len(self._queue) >= _MOST_WAITING:
             raise UnavailableError("the spool is slower than what is recorded", fix="check the disk; try again")
         loop = asyncio.get_running_loop()
-        self._queue.append(_Append(events=events, done=loop.create_future()))
-        waiting = self._queue[-1].done
+        append = _Append(events=events, done=loop.create_future())
+        self._queue.append(append)
         if not self._commit_is_due:
             self._commit_is_due = True
             self._writer.submit(self._commit, loop)
-        return await waiting
+        return await append.done
 
     def on_kept(self, listener: Callable[[Sequence[UsageEvent]], None]) -> None:
         """Tell ``listener`` of all events from now on, in the event loop, as soon as they are on disk."""

@@ -12,7 +12,7 @@ from tapi_agent.api.access import context_of, needs
 from tapi_agent.api.bodies import read_json
 from tapi_agent.api.errors import item_error
 from tapi_agent.api.peer import Level
-from tapi_agent.api.replies import Problem, Reply
+from tapi_agent.api.replies import ExactReply, Problem, Reply
 from tapi_agent.api.schemas import plain, usage_document
 from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.domain.ids import TenantId
@@ -46,8 +46,10 @@ async def record(request: Request) -> Response:
 
 def _answer(results: Sequence[Recorded | InvalidInputError]) -> Response:
     refused = sum(isinstance(result, InvalidInputError) for result in results)
+    if not refused:
+        return ExactReply({"results": results})
     documents = [_result(index, result) for index, result in enumerate(results)]
-    if refused and refused == len(results):
+    if refused == len(results):
         return Problem(
             HTTPStatus.BAD_REQUEST,
             f"no event was kept: {refused} refused",
@@ -55,7 +57,7 @@ def _answer(results: Sequence[Recorded | InvalidInputError]) -> Response:
             fix="correct what errors names",
             errors=[document["error"] for document in documents],
         )
-    return Reply({"results": documents}, HTTPStatus.MULTI_STATUS if refused else HTTPStatus.OK)
+    return Reply({"results": documents}, HTTPStatus.MULTI_STATUS)
 
 
 def _result(index: int, result: Recorded | InvalidInputError) -> dict[str, Any]:
