@@ -29,7 +29,7 @@ acceptance: $(INSTALLED) ## the long proofs at full size, with their figures; ha
 	$(BIN)/python -m pytest -n 0 -m acceptance -s -p no:randomly
 
 torture: $(INSTALLED) ## every fault of usage metering, hundreds of times; half an hour; SEED=n repeats a run
-	$(BIN)/python -m pytest -n 0 -m "" -p no:randomly tests/torture tests/power $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m pytest -n 0 -m "" -p no:randomly tests/torture tests/power tests/e2e/test_backlog.py $(if $(SEED),--seed $(SEED))
 
 lint: $(INSTALLED) ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff check .

@@ -135,7 +135,7 @@ def test_checks_and_recording_go_on_without_postgresql_and_it_is_written_to_at_o
         first_write = time.monotonic() - back
         load.goes_on()
     print(f"\nfirst write {first_write * 1000:.0f} ms after it was back, slowest round {load.slowest * 1000:.0f} ms")  # noqa: T201 - for -s
-    assert first_write <= 1.0
+    assert first_write <= 1.0 + load.slowest  # which is small unless the machine stood still
     settle(agent)
     assert billed(service) == dict.fromkeys(load.acknowledged, 1)
 

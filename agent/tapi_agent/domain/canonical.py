@@ -7,10 +7,11 @@ an event under another seq must still be the same text. Sealing a batch splices 
 
 from __future__ import annotations
 
+import re
 from datetime import UTC
 from functools import lru_cache
 from json.encoder import encode_basestring as quote
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
 from uuid import UUID
 
 from tapi_agent.domain.ids import EventId
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
 _MARK: Final = ',"event_id":"'
 """Ends the classic part. In a JSON string its quotes would be escaped, so the last one in a text is the real one."""
 _UUID_LENGTH: Final = 36
+_PLAIN: Final = r'[^"\\\x00-\x1f]'
+"""A character of a JSON string that stands for itself."""
+_FORM: Final = re.compile(
+    rf'{{"tenant_id":"({_PLAIN}+)","event_type":"({_PLAIN}+)","resource_id":"({_PLAIN}*)"'
+    rf',"quantity":(-?[0-9]+(?:\.[0-9]+)?),"unit":"({_PLAIN}*)","event_time":"(\d{{4}}-\d\d-\d\d)T([0-9:.]+Z)"'
+    r',"metadata":{[^\x00-\x1f]*}'
+    rf',"event_id":"([0-9a-f-]{{{_UUID_LENGTH}}})","device_id":"({_PLAIN}+)","camera_id":"({_PLAIN}*)"'
+    rf'(?:,"resource_type":"({_PLAIN}+)")?(?:,"corrects":"([0-9a-f-]{{{_UUID_LENGTH}}})")?(,"billable":false)?}}',
+    re.ASCII,
+)
+"""Metadata may look like what follows it, but not up to the end of the text."""
 
 
 class EventFacts(TypedDict):
@@ -42,6 +54,24 @@ class EventFacts(TypedDict):
     billable: bool
     event_time: datetime
     corrects: UUID | None
+
+
+class ReadBack(NamedTuple):
+    """The fields of an event as they stand in its text, without metadata. ``local``: empty, or it is not billable."""
+
+    tenant_id: str
+    event_type: str
+    resource_id: str
+    quantity: str
+    unit: str
+    day: str
+    time: str
+    event_id: str
+    device_id: str
+    camera_id: str
+    resource_type: str | None
+    corrects: str | None
+    local: str | None
 
 
 def canonical_text(event: EventFacts, metadata: str) -> str:
@@ -69,6 +99,12 @@ def event_id_of(canonical: str) -> EventId:
     """The id in a text."""
     start = canonical.rindex(_MARK) + len(_MARK)
     return EventId(UUID(canonical[start : start + _UUID_LENGTH]))
+
+
+def read_back(canonical: str) -> ReadBack | None:
+    """What a text of ours says; nothing if a name in it holds a quote, a backslash or a control character."""
+    found = _FORM.fullmatch(canonical)
+    return ReadBack._make(found.groups()) if found else None
 
 
 @lru_cache(maxsize=64)

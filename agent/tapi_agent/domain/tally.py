@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import date
 from decimal import Context, Decimal, Inexact
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from tapi_agent.domain.usage import UsageEvent
 
 Key = tuple[str, str, str, str]
-Fact = tuple[Key, bool, Decimal]
+
+Fact = tuple[str, str, str, str, bool, "Decimal | str"]
+"""What counts of an event: tenant, meter, unit, ISO day, whether it is billable, and the quantity or its text."""
 
 _EXACT: Final = Context(prec=60, traps=[Inexact])
-_NOTHING: Final = Decimal(0)
 _DATE_LENGTH: Final = 10
 _OURS: Final = re.compile(
     r'{"tenant_id":"([^"\\]+)","event_type":"([^"\\]+)","resource_id":"(?:[^"\\]|\\.)*"'
@@ -36,13 +38,13 @@ _READ: Final = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal).decode
 
 def tally(texts: Iterable[str]) -> list[UsageTotal]:
     """The totals of events given by their canonical texts, in order of tenant, meter, unit and day."""
-    return _sum(map(_facts, texts))
+    return sum_up(map(_fact, texts))
 
 
 def tally_events(events: Iterable[UsageEvent]) -> list[UsageTotal]:
     """The totals of ``events``, in the same order."""
-    return _sum(
-        ((event.tenant_id, event.event_type, event.unit, _day(event.event_time)), event.billable, event.quantity)
+    return sum_up(
+        (event.tenant_id, event.event_type, event.unit, _day(event.event_time), event.billable, event.quantity)
         for event in events
     )
 
@@ -67,23 +69,27 @@ def _day(at: datetime) -> str:
     return at.date().isoformat()
 
 
-def _facts(text: str) -> Fact:
+def _fact(text: str) -> Fact:
     """Read off the front and the end of our own texts; a text in any other form is read as JSON."""
     if found := _OURS.match(text):
         tenant_id, event_type, quantity, unit, day = found.groups()
-        return (tenant_id, event_type, unit, day), not text.endswith(_LOCAL), Decimal(quantity)
+        return tenant_id, event_type, unit, day, not text.endswith(_LOCAL), quantity
     event = _READ(text)
-    key = (event["tenant_id"], event["event_type"], event["unit"], event["event_time"][:_DATE_LENGTH])
-    return key, event.get("billable", True), event["quantity"]
+    day = event["event_time"][:_DATE_LENGTH]
+    return event["tenant_id"], event["event_type"], event["unit"], day, event.get("billable", True), event["quantity"]
 
 
-def _sum(facts: Iterable[Fact]) -> list[UsageTotal]:
-    counts: dict[tuple[Key, bool], int] = {}
-    sums: dict[tuple[Key, bool], Decimal] = {}
-    for key, billable, quantity in facts:
-        part = key, billable
-        counts[part] = counts.get(part, 0) + 1
-        sums[part] = _EXACT.add(sums.get(part, _NOTHING), quantity)
+def sum_up(facts: Iterable[Fact]) -> list[UsageTotal]:
+    """The totals of events given by what counts of them, in order of tenant, meter, unit and day.
+
+    Many events say the same: they are counted before anything is added.
+    """
+    counts: dict[tuple[Key, bool], int] = defaultdict(int)
+    sums: dict[tuple[Key, bool], Decimal] = defaultdict(Decimal)
+    for (tenant_id, meter, unit, day, billable, quantity), times in Counter(facts).items():
+        part = (tenant_id, meter, unit, day), billable
+        counts[part] += times
+        sums[part] = _EXACT.add(sums[part], _EXACT.multiply(Decimal(quantity), times))
     return [_total(key, counts, sums) for key in sorted({key for key, _ in counts})]
 
 

@@ -109,8 +109,7 @@ class UsageEvent(NamedTuple):
     canonical: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpooledEvent:
+class SpooledEvent(NamedTuple):
     """An event's canonical text with its place in the spool: ``seq`` counts within ``stream``."""
 
     stream: StreamId

@@ -29,6 +29,7 @@ UTILITY: Final = {
     "retirement.is_empty",
     "retirement.mark_month",
     "retirement.unmark_month",
+    "usage.copy_events",
     "usage_proof.one_instant",
 }
 """Statements that PostgreSQL does not prepare, or files of such; each is executed by a test of its user."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from tapi_agent.domain.usage import UsageEvent
 
 STREAM = StreamId(UUID(int=77))
+DAY = timedelta(days=1)
 
 
 def spooled(*found: UsageEvent, start: int = 1, stream: StreamId = STREAM) -> list[SpooledEvent]:
@@ -39,14 +39,16 @@ async def rig(build) -> AsyncIterator[Any]:
         yield made
 
 
-async def test_columns_say_what_the_text_says(rig, event) -> None:
+@pytest.mark.parametrize("resource_id", ['r"\\\u2028é', "r\u2028é"], ids=["inserted", "copied"])
+async def test_columns_say_what_the_text_says(rig, event, resource_id: str) -> None:
     one = event(
         1,
         quantity="-0.000000001",
         corrects="019ca6b1-dc00-7cae-9897-0729ce53f09b",
         camera_id="cam",
-        resource_id='r"\\\u2028é',
+        resource_id=resource_id,
         resource_type="model",
+        metadata={"tab": "\t", "back": "\\N \\."},
         event_time="2027-03-01T23:30:00.123456+10:00",
     )
     assert await rig.stores.ledger.keep(spooled(one)) == Kept(new=1)
@@ -60,7 +62,7 @@ async def test_columns_say_what_the_text_says(rig, event) -> None:
         "device_id": one.device_id,
         "camera_id": "cam",
         "event_type": "api_call",
-        "resource_id": 'r"\\\u2028é',
+        "resource_id": resource_id,
         "resource_type": "model",
         "quantity": Decimal("-0.000000001"),
         "unit": "calls",
@@ -95,6 +97,27 @@ async def test_totals_are_by_tenant_meter_and_utc_day_of_event_time(rig, event) 
         ("tenant-1", "llm_tokens", 1, 1, Decimal(1), 0, Decimal(0)),
     ]
     assert rig.states() == {"pending": 6, "local": 1}
+
+
+async def test_copied_or_inserted_is_all_the_same(rig, event) -> None:
+    """An event whose name needs an escape makes the database read all of its batch."""
+    found = [
+        event(1, quantity="0.1", metadata={"path": 'C:\\new\t"x"'}),
+        event(2, billable=False, camera_id="cam-ä", resource_type="model"),
+        event(
+            3, event_type="llm_tokens", quantity="-2", corrects=str(UUID(int=5)), event_time=START - timedelta(days=1)
+        ),
+    ]
+
+    async def kept(*events: UsageEvent) -> object:
+        await rig.stores.ledger.keep(spooled(*events))
+        told = rig.query("SELECT * FROM usage_events WHERE tenant_id <> 'odd' ORDER BY seq")
+        totals = rig.query("SELECT * FROM usage_totals WHERE tenant_id <> 'odd' ORDER BY meter, day")
+        arrivals = rig.query("SELECT * FROM usage_arrivals WHERE tenant_id <> 'odd' ORDER BY meter, day")
+        rig.execute("TRUNCATE usage_events, usage_arrivals, usage_totals, agent_streams")
+        return told, totals, arrivals
+
+    assert await kept(*found) == await kept(*found, event(9, tenant_id="odd", resource_id='"'))
 
 
 async def test_draining_the_same_again_changes_nothing(rig, events) -> None:
@@ -169,7 +192,7 @@ async def test_a_row_that_the_database_refuses_dies_alone(rig, events, old: str,
     """None of them can pass ``record``; a bug or a bad disk could still bring one."""
     found = spooled(*events(7))
     assert old in found[place].canonical
-    found[place] = replace(found[place], canonical=found[place].canonical.replace(old, new))
+    found[place] = found[place]._replace(canonical=found[place].canonical.replace(old, new))
     assert await rig.stores.ledger.keep(found) == Kept(new=6, dead=1)
     assert await rig.stores.ledger.keep(found) == Kept()
     (letter,) = rig.query("SELECT * FROM usage_dead_letters")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tapi_agent.domain.batch import Chain, Dialect, LeasedBatch, Member, seal
 from tapi_agent.domain.bisection import RootTally, Verdict, judge
-from tapi_agent.domain.canonical import classic_text, event_id_of, extended_text
+from tapi_agent.domain.canonical import classic_text, event_id_of, extended_text, read_back
 from tapi_agent.domain.delivery import Known, TransportFailure, UsageReply, read_reply
 from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.domain.event_time import AHEAD, Moment
@@ -84,6 +84,31 @@ def test_both_dialects_say_the_same(event: UsageEvent, seq: int) -> None:
     assert len(classic) == 7
 
 
+def reading(draft: object) -> UsageEvent | InvalidInputError:
+    try:
+        return read_draft(draft, INTAKE, Moment(now=NOW, latest=NOW, floor=FLOOR, entropy=bytes(10)))
+    except InvalidInputError as refusal:
+        return refusal
+
+
+LOOKALIKE = {"metadata": {}, "event_id": str(UUID(int=7)), "device_id": "x", "camera_id": "y"}
+
+
+@given(
+    events() | st.just(reading({"event_type": "api_call", "quantity": 1, "metadata": {"deep": LOOKALIKE} | LOOKALIKE}))
+)
+def test_a_text_is_read_back_unless_a_name_needs_escapes(event: UsageEvent) -> None:
+    read = read_back(event.canonical)
+    names = (event.tenant_id, event.resource_id, event.camera_id, event.resource_type)
+    assert (read is None) == any(json.dumps(name, ensure_ascii=False)[1:-1] != name for name in names)
+    if read is not None:
+        assert (read.tenant_id, read.resource_id, read.camera_id, read.resource_type or "") == names
+        assert (read.event_id, read.device_id) == (str(event.event_id), event.device_id)
+        assert (read.event_type, read.unit, Decimal(read.quantity)) == (event.event_type, event.unit, event.quantity)
+        assert datetime.fromisoformat(f"{read.day}T{read.time}") == event.event_time
+        assert (read.local is None, read.corrects) == (event.billable, event.corrects and str(event.corrects))
+
+
 @given(quantities | quantities.map(Decimal.__neg__))
 def test_a_quantity_survives_being_written(quantity: Decimal) -> None:
     written = literal(read_quantity(quantity))
@@ -107,13 +132,6 @@ def test_any_draft_is_an_event_or_a_refusal(draft: object) -> None:
         assert outcome.code in set(Refusal)
     else:
         assert json.loads(outcome.canonical.encode())["event_id"] == str(outcome.event_id)
-
-
-def reading(draft: object) -> UsageEvent | InvalidInputError:
-    try:
-        return read_draft(draft, INTAKE, Moment(now=NOW, latest=NOW, floor=FLOOR, entropy=bytes(10)))
-    except InvalidInputError as refusal:
-        return refusal
 
 
 @given(st.lists(events(), min_size=1, max_size=20), st.sampled_from(Dialect), st.integers(1000, 6000))

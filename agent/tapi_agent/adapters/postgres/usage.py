@@ -1,19 +1,20 @@
 """The ledger of usage events: what is drained from the spool, what it adds up to, what still has to be billed.
 
-Batches are ``usage_batches``'s. What a canonical text says is read by PostgreSQL itself (``insert_events``), so that
-columns and text cannot differ.
+Batches are ``usage_batches``'s. New events are copied in (``usage_copy``); where some are there already, PostgreSQL
+reads the canonical texts itself (``insert_events``), and says which.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
-
-import orjson
 
 from tapi_agent.adapters.postgres.errors import DatabaseRejected
 from tapi_agent.adapters.postgres.partitions import make_months
 from tapi_agent.adapters.postgres.queries import load_queries
+from tapi_agent.adapters.postgres.usage_copy import ForeignTextError, copy_events
+from tapi_agent.adapters.postgres.usage_totals import document, is_storable
 from tapi_agent.domain.canonical import event_id_of
 from tapi_agent.domain.errors import SetBackError, UnavailableError
 from tapi_agent.domain.ids import time_of
@@ -49,14 +50,10 @@ class PostgresLedger:
 
     async def keep(self, events: Sequence[SpooledEvent], *, after: int = 0) -> Kept:
         """Insert events of one stream, in order; a row that PostgreSQL refuses becomes a dead letter by itself."""
+        with suppress(ForeignTextError, DatabaseRejected):
+            return await self._within_months(events, after, all_new=True)
         try:
-            return await self._insert(events, after)
-        except DatabaseRejected as error:
-            if not error.lacks_month:
-                return await self._isolate(events, error, after)
-        await make_months(self._database, "usage_events", (time_of(event_id_of(event.canonical)) for event in events))
-        try:
-            return await self._insert(events, after)
+            return await self._within_months(events, after, all_new=False)
         except DatabaseRejected as error:
             return await self._isolate(events, error, after)
 
@@ -75,7 +72,7 @@ class PostgresLedger:
                 await connection.execute(_SQL.advance_stream, place)
                 return Comparison()
             await connection.execute(_SQL.lock_streams)
-            cursor = await connection.execute(_SQL.lose, place | {"drained": _document(account.drained)})
+            cursor = await connection.execute(_SQL.lose, place | {"drained": document(account.drained)})
             lost = [_total(row) for row in await cursor.fetchall()]
             await connection.execute(_SQL.suspect, place)
             await connection.execute(_SQL.doubt_suspects, {"stream": None, "copied": False})
@@ -101,17 +98,29 @@ class PostgresLedger:
             cursor = await connection.execute(_SQL.backlog, {"device_id": self._device_id})
             return Pending(**(await cursor.fetchone() or {}))
 
-    async def _insert(self, events: Sequence[SpooledEvent], after: int) -> Kept:
+    async def _within_months(self, events: Sequence[SpooledEvent], after: int, *, all_new: bool) -> Kept:
+        """Where a month is missing it is made first."""
+        try:
+            return await self._store(events, after, all_new=all_new)
+        except DatabaseRejected as error:
+            if not error.lacks_month:
+                raise
+        await make_months(self._database, "usage_events", (time_of(event_id_of(event.canonical)) for event in events))
+        return await self._store(events, after, all_new=all_new)
+
+    async def _store(self, events: Sequence[SpooledEvent], after: int, *, all_new: bool) -> Kept:
+        """``all_new``: fail rather than find out which of the events is there already."""
         async with self._database.connection() as connection:
             drained = await _take_turn(connection, events[0].stream, after=after)
-            cursor = await connection.execute(_SQL.insert_events, _rows(events) | {"drained": drained})
-            kept = set((await cursor.fetchall())[0]["seqs"])
-            repeats = [event for event in events if event.seq not in kept]
-            outcome = await _note_repeats(connection, repeats) if repeats else Kept()
+            if all_new and drained < events[0].seq:
+                await copy_events(connection, events)
+                kept = Kept(new=len(events))
+            else:
+                kept = await _insert(connection, events, drained)
             await self._advance(connection, events[-1])
             reach(Failpoint.LEDGER_KEEP_WRITTEN)
         reach(Failpoint.LEDGER_KEEP_COMMITTED)
-        return Kept(new=len(kept)) + outcome
+        return kept
 
     async def _isolate(self, events: Sequence[SpooledEvent], error: DatabaseRejected, after: int) -> Kept:
         """Halve until the bad row stands alone. What is no row's fault is raised again, and all stays spooled."""
@@ -150,6 +159,13 @@ async def _take_turn(connection: AsyncConnection[DictRow], stream: StreamId, *, 
     return drained
 
 
+async def _insert(connection: AsyncConnection[DictRow], events: Sequence[SpooledEvent], drained: int) -> Kept:
+    cursor = await connection.execute(_SQL.insert_events, _rows(events) | {"drained": drained})
+    kept = set((await cursor.fetchall())[0]["seqs"])
+    repeats = [event for event in events if event.seq not in kept]
+    return Kept(new=len(kept)) + (await _note_repeats(connection, repeats) if repeats else Kept())
+
+
 async def _suspect_copies(connection: AsyncConnection[DictRow], account: SpoolAccount) -> None:
     """The box that a spool was copied from may have sent, or send, what is in both; and what it had handed over."""
     if account.suspect_seq:
@@ -179,24 +195,9 @@ def _rows(events: Sequence[SpooledEvent]) -> dict[str, object]:
 def _readable(event: SpooledEvent) -> Sequence[UsageTotal]:
     """What a refused text says it adds up to; nothing when it is not even ours."""
     try:
-        return [total for total in tally([event.canonical]) if _is_storable(total)]
+        return [total for total in tally([event.canonical]) if is_storable(total)]
     except (ValueError, TypeError, ArithmeticError, LookupError):
         return ()
-
-
-def _is_storable(total: UsageTotal) -> bool:
-    """PostgreSQL has no place for texts with NUL, nor psycopg for lone surrogates; they must not hold up all others."""
-    name = f"{total.tenant_id}{total.meter}{total.unit}"
-    return "\0" not in name and name.encode(errors="replace").decode() == name
-
-
-def _document(totals: Sequence[UsageTotal]) -> str:
-    rows = [
-        asdict(total) | {"quantity": str(total.quantity), "local_quantity": str(total.local_quantity)}
-        for total in totals
-        if _is_storable(total)
-    ]
-    return orjson.dumps(rows).decode()
 
 
 def _total(row: DictRow) -> UsageTotal:

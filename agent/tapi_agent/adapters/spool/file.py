@@ -234,7 +234,7 @@ class SpoolFile:
         surplus = min(spare - _SPARE_PAGES, _PAGES_AT_ONCE)
         if surplus > 0:
             # By execute() it would free a single page: that steps a statement once.
-            self._writer.executescript(f"PRAGMA incremental_vacuum({surplus})")
+            self._writer.executescript(f"PRAGMA incremental_vacuum({surplus}); PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _newest_waiting(self) -> int:
         rows = self._reader.execute(f"{SELECT} ORDER BY seq DESC LIMIT ?", (_LATEST,))

@@ -14,6 +14,8 @@ SELECT: Final = "SELECT seq, crc32, CAST(canonical AS BLOB) FROM events"
 """As bytes: a flipped bit is the checksum's to find, not the decoder's."""
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _MOST_ROWS: Final = 256
+_MOST_READ: Final = 1000
+_HIGHEST: Final = 2**63 - 1
 _INSERT: Final = "INSERT INTO events (seq, crc32, canonical) VALUES "
 
 
@@ -60,5 +62,6 @@ def inserts(rows: Sequence[tuple[int, int, str]]) -> Iterator[tuple[str, list[in
 def texts(connection: sqlite3.Connection, through: int | None = None) -> Iterator[str]:
     """The canonical text of what waits, up to seq ``through``, oldest first."""
     with closing(connection.cursor()) as cursor:
-        for row in cursor.execute(f"{SELECT} WHERE ?1 IS NULL OR seq <= ?1 ORDER BY seq", (through,)):
-            yield checked(row)
+        cursor.execute(f"{SELECT} WHERE seq <= ? ORDER BY seq", (_HIGHEST if through is None else through,))
+        while rows := cursor.fetchmany(_MOST_READ):
+            yield from map(checked, rows)

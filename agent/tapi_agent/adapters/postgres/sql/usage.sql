@@ -1,5 +1,36 @@
 -- From the spool into the database: events, totals, repeats, dead letters. Called by usage.py.
 
+-- name: copy_events
+COPY usage_events (
+    event_id, recorded_at, stream, seq, tenant_id, device_id, camera_id, event_type, resource_id, resource_type,
+    quantity, unit, billable, event_time, corrects, canonical, state)
+FROM STDIN
+
+-- name: count_events
+-- %(totals)s: JSON array of what events that are all new add up to, by tenant, meter, unit and day. In order of their key, so
+-- that two agents cannot wait for each other.
+WITH given AS (
+    SELECT * FROM json_to_recordset(%(totals)s::json) AS given (
+        tenant_id text, meter text, unit text, day date,
+        events bigint, quantity numeric, local_events bigint, local_quantity numeric)
+    ORDER BY tenant_id, meter, unit, day
+), counted AS (
+    INSERT INTO usage_totals AS total (tenant_id, meter, unit, day, events, quantity, local_events, local_quantity)
+    SELECT * FROM given
+    ON CONFLICT (tenant_id, meter, unit, day) DO UPDATE SET
+        events = total.events + excluded.events,
+        quantity = total.quantity + excluded.quantity,
+        local_events = total.local_events + excluded.local_events,
+        local_quantity = total.local_quantity + excluded.local_quantity
+)
+INSERT INTO usage_arrivals AS known (stream, tenant_id, meter, unit, day, events, quantity, local_events, local_quantity)
+SELECT %(stream)s, * FROM given
+ON CONFLICT (stream, tenant_id, meter, unit, day) DO UPDATE SET
+    events = known.events + excluded.events,
+    quantity = known.quantity + excluded.quantity,
+    local_events = known.local_events + excluded.local_events,
+    local_quantity = known.local_quantity + excluded.local_quantity
+
 -- name: insert_events
 -- %(events)s is a JSON array of canonical texts, %(seqs)s their places. json_array_elements gives each element back byte for
 -- byte, so the text that is kept is the text that was recorded. Totals change only by rows that the insert returns, in order
