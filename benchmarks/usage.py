@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from typing_extensions import override
 
+from tapi_agent import collector
 from tapi_agent.adapters.billing import HttpBilling
 from tapi_agent.adapters.clock import SystemClock
 from tapi_agent.adapters.postgres.migrator import Migrator
@@ -298,6 +299,7 @@ def show(what: str, figures: list[float], *, digits: int = 0) -> None:
 
 def main(measure: Callable[[], float] = through_the_socket) -> None:
     """Print medians and ranges."""
+    collector.spare()  # as the agent does
     print(f"{ROUNDS} rounds, load average {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores")
     show(f"through the socket by {AT_ONCE}, events/s", [measure() for _ in range(ROUNDS)])
     with tempfile.TemporaryDirectory(prefix="ta-", dir="/tmp") as folder:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from tapi_agent import telemetry
+from tapi_agent import collector, telemetry
 from tapi_agent.adapters.systemd import Notifier, watchdog_interval
 from tapi_agent.api.server import LocalServer
 from tapi_agent.bootstrap import assemble
@@ -73,6 +73,7 @@ async def live(settings: Settings, stopping: asyncio.Event, reloading: asyncio.E
     await agent.usage.spool.open()
     try:
         await _start(agent)
+        collector.spare()
         await _work(agent, notifier, stopping, reloading or asyncio.Event())
     finally:
         notifier.stopping()

@@ -8,10 +8,11 @@ an event under another seq must still be the same text. Sealing a batch splices 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from datetime import UTC
 from functools import lru_cache
 from json.encoder import encode_basestring as quote
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
 from tapi_agent.domain.ids import EventId
@@ -39,21 +40,35 @@ _FORM: Final = re.compile(
 """Metadata may look like what follows it, but not up to the end of the text."""
 
 
-class EventFacts(TypedDict):
-    """The fields of a ``UsageEvent`` that its text is made of."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What many events have in common, who used what: all but id, quantity, times and metadata.
 
-    event_id: EventId
+    ``head``, ``middle`` and ``tail`` are its texts, around what is each event's own.
+    """
+
     tenant_id: TenantId
     device_id: DeviceId
     camera_id: CameraId
     event_type: str
     resource_id: str
     resource_type: str
-    quantity: Decimal
     unit: str
     billable: bool
-    event_time: datetime
     corrects: UUID | None
+    head: str = field(init=False)
+    middle: str = field(init=False)
+    tail: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        head = (
+            f'{{"tenant_id":{quote(self.tenant_id)},"event_type":{quote(self.event_type)}'
+            f',"resource_id":{quote(self.resource_id)},"quantity":'
+        )
+        object.__setattr__(self, "head", head)
+        object.__setattr__(self, "middle", f',"unit":{quote(self.unit)},"event_time":"')
+        tail = f'","device_id":{quote(self.device_id)},"camera_id":{quote(self.camera_id)}{_extras(self)}}}'
+        object.__setattr__(self, "tail", tail)
 
 
 class ReadBack(NamedTuple):
@@ -74,14 +89,11 @@ class ReadBack(NamedTuple):
     local: str | None
 
 
-def canonical_text(event: EventFacts, metadata: str) -> str:
+def canonical_text(frame: Frame, *, event_id: EventId, quantity: Decimal, event_time: datetime, metadata: str) -> str:
     """The event as one line of JSON; ``metadata`` is JSON already."""
     return (
-        f'{{"tenant_id":{quote(event["tenant_id"])},"event_type":{quote(event["event_type"])}'
-        f',"resource_id":{quote(event["resource_id"])},"quantity":{literal(event["quantity"])}'
-        f',"unit":{quote(event["unit"])},"event_time":"{rfc3339(event["event_time"])}","metadata":{metadata}'
-        f'{_MARK}{event["event_id"]}","device_id":{quote(event["device_id"])},"camera_id":{quote(event["camera_id"])}'
-        f"{_extras(event)}}}"
+        f'{frame.head}{literal(quantity)}{frame.middle}{rfc3339(event_time)}","metadata":{metadata}'
+        f"{_MARK}{event_id}{frame.tail}"
     )
 
 
@@ -113,8 +125,8 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
-def _extras(event: EventFacts) -> str:
+def _extras(frame: Frame) -> str:
     """What the contract does not name: there only when it says something. Receivers ignore unknown fields."""
-    kind = f',"resource_type":{quote(event["resource_type"])}' if event["resource_type"] else ""
-    corrects = f',"corrects":"{event["corrects"]}"' if event["corrects"] else ""
-    return kind + corrects + ("" if event["billable"] else ',"billable":false')
+    kind = f',"resource_type":{quote(frame.resource_type)}' if frame.resource_type else ""
+    corrects = f',"corrects":"{frame.corrects}"' if frame.corrects else ""
+    return kind + corrects + ("" if frame.billable else ',"billable":false')

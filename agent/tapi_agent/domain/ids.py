@@ -30,6 +30,7 @@ _VERSION_RANDOM, _VERSION_KEYED = 7, 8
 _VARIANT = 0b10 << 62
 
 
+@lru_cache(maxsize=64)
 def milliseconds(at: datetime) -> int:
     """Whole milliseconds since 1970 of an aware time."""
     return (at - EPOCH) // _MILLISECOND

@@ -42,15 +42,20 @@ def encode_metadata(value: object) -> str:
 
 def encode_object(value: object, pointer: str, *, max_bytes: int, max_depth: int) -> str:
     """The JSON object that was found at ``pointer`` as text; ``InvalidInputError`` names the place that is wrong."""
-    name = pointer.rpartition("/")[2]
     if not isinstance(value, _OBJECTS):
-        raise _invalid(f"{name} must be a JSON object", Refusal.WRONG_TYPE, pointer)
+        raise _invalid(f"{_last(pointer)} must be a JSON object", Refusal.WRONG_TYPE, pointer)
     if not value:
         return "{}"
-    text = _plain(value) or _object(value, pointer, max_depth)
+    if text := _plain(value):
+        return text
+    text = _object(value, pointer, max_depth)
     if len(text.encode()) > max_bytes:
-        raise _invalid(f"{name} is longer than {max_bytes} bytes", Refusal.TOO_LONG, pointer)
+        raise _invalid(f"{_last(pointer)} is longer than {max_bytes} bytes", Refusal.TOO_LONG, pointer)
     return text
+
+
+def _last(pointer: str) -> str:
+    return pointer.rpartition("/")[2]
 
 
 def _plain(value: Mapping[object, object]) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from tapi_agent.domain.canonical import EventFacts, canonical_text
+from tapi_agent.domain.canonical import Frame, canonical_text
 from tapi_agent.domain.errors import InvalidInputError
 from tapi_agent.domain.event_time import Moment, read_event_time
 from tapi_agent.domain.ids import CameraId, EventId, TenantId, keyed_id, random_id, time_of
@@ -42,12 +43,25 @@ FIELDS: Final = (
     "corrects",
 )
 _KNOWN: Final = frozenset(FIELDS)
+_COMMON: Final = (
+    "tenant_id",
+    "camera_id",
+    "event_type",
+    "resource_id",
+    "resource_type",
+    "unit",
+    "billable",
+    "corrects",
+)
+"""What a ``Frame`` is made of."""
+_OBJECTS: Final = (dict, Mapping)
+"""A dict first: to be told what else is a mapping takes longer than the rest."""
 _LONGEST_ID: Final = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Intake:
-    """What this agent accepts: its meters by key, and what stands in for a field left out."""
+    """What this agent accepts: its meters by key, and what stands in for a field left out. One is like no other."""
 
     meters: Mapping[str, Meter]
     device_id: DeviceId
@@ -55,35 +69,61 @@ class Intake:
 
 
 def read_draft(draft: object, intake: Intake, moment: Moment) -> UsageEvent:
-    """The event a draft describes. Raises ``InvalidInputError`` for the first fault, with its JSON pointer."""
+    """The event a draft describes. Raises ``InvalidInputError`` for a fault, with its JSON pointer."""
     fields = _fields(draft)
-    meter = _meter(fields, intake.meters)
-    tenant_id = _tenant(fields, intake.default_tenant)
-    camera_id = CameraId(_text(fields, "camera_id"))
+    frame = _frame_of(fields, intake)
     event_time = read_event_time(fields["event_time"], moment) if "event_time" in fields else moment.now
-    event_id = _event_id(fields, moment, event_time, (tenant_id, intake.device_id, meter.key))
-    corrects = _corrects(fields)
-    facts: EventFacts = {
-        "event_id": event_id,
-        "tenant_id": tenant_id,
-        "device_id": intake.device_id,
-        "camera_id": camera_id,
-        "event_type": meter.key,
-        "resource_id": _text(fields, "resource_id") or camera_id or intake.device_id,
-        "resource_type": _text(fields, "resource_type"),
-        "quantity": _quantity(fields, corrects),
-        "unit": _unit(fields, meter),
-        "billable": _flag(fields, "billable"),
-        "event_time": event_time,
-        "corrects": corrects,
-    }
-    canonical = canonical_text(facts, encode_metadata(fields.get("metadata", {})))
-    return UsageEvent(**facts, recorded_at=time_of(event_id), canonical=canonical)
+    event_id = _event_id(fields, moment, event_time, frame)
+    quantity = _quantity(fields, frame.corrects)
+    metadata = encode_metadata(fields["metadata"]) if "metadata" in fields else "{}"
+    return UsageEvent(
+        event_id=event_id,
+        tenant_id=frame.tenant_id,
+        device_id=frame.device_id,
+        camera_id=frame.camera_id,
+        event_type=frame.event_type,
+        resource_id=frame.resource_id,
+        resource_type=frame.resource_type,
+        quantity=quantity,
+        unit=frame.unit,
+        billable=frame.billable,
+        event_time=event_time,
+        recorded_at=time_of(event_id),
+        corrects=frame.corrects,
+        canonical=canonical_text(frame, event_id=event_id, quantity=quantity, event_time=event_time, metadata=metadata),
+    )
+
+
+def _frame_of(fields: Mapping[str, object], intake: Intake) -> Frame:
+    values = [fields.get(name) for name in _COMMON]
+    try:
+        return _frame(intake, *values)
+    except TypeError:  # a value of a wrong type, such as a list, is no key
+        return _frame.__wrapped__(intake, *values)
+
+
+@lru_cache(maxsize=1024, typed=True)
+def _frame(intake: Intake, *values: object) -> Frame:
+    """An application uses few things, over and over: that they are fit is found out once."""
+    fields = {name: value for name, value in zip(_COMMON, values, strict=True) if value is not None}
+    meter = _meter(fields, intake.meters)
+    camera_id = CameraId(_text(fields, "camera_id"))
+    return Frame(
+        tenant_id=_tenant(fields, intake.default_tenant),
+        device_id=intake.device_id,
+        camera_id=camera_id,
+        event_type=meter.key,
+        resource_id=_text(fields, "resource_id") or camera_id or intake.device_id,
+        resource_type=_text(fields, "resource_type"),
+        unit=_unit(fields, meter),
+        billable=_flag(fields, "billable"),
+        corrects=_corrects(fields),
+    )
 
 
 def _fields(draft: object) -> dict[str, object]:
     """The draft's fields without those that are null, which say nothing."""
-    if not isinstance(draft, Mapping):
+    if not isinstance(draft, _OBJECTS):
         raise _invalid("", f"an event must be a JSON object, not {type(draft).__name__}", Refusal.WRONG_TYPE)
     if not draft.keys() <= _KNOWN:
         name = next(name for name in draft if name not in _KNOWN)
@@ -127,7 +167,7 @@ def _unit(fields: Mapping[str, object], meter: Meter) -> str:
     return meter.unit
 
 
-def _event_id(fields: Mapping[str, object], moment: Moment, event_time: datetime, parts: Iterable[str]) -> EventId:
+def _event_id(fields: Mapping[str, object], moment: Moment, event_time: datetime, frame: Frame) -> EventId:
     key = _text(fields, "dedupe_key")
     if not key:
         return EventId(random_id(moment.now, moment.entropy))
@@ -138,7 +178,7 @@ def _event_id(fields: Mapping[str, object], moment: Moment, event_time: datetime
             Refusal.TIME_MISSING,
             "fix key and event_time before the first try and reuse both",
         )
-    return EventId(keyed_id(event_time, (*parts, key)))
+    return EventId(keyed_id(event_time, (frame.tenant_id, frame.device_id, frame.event_type, key)))
 
 
 def _corrects(fields: Mapping[str, object]) -> UUID | None:

@@ -173,8 +173,7 @@ class Metering:
             return error
 
     def _drafted(self, draft: object, instant: _Instant) -> UsageEvent:
-        now, latest, floor = instant
-        return read_draft(draft, self._intake, Moment(now=now, latest=latest, floor=floor, entropy=next(self._random)))
+        return read_draft(draft, self._intake, Moment(*instant, next(self._random)))
 
     def _instant(self) -> _Instant:
         """Now, but never before an id that has been given, in this run or an earlier one."""

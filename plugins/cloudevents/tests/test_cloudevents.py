@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 import tapi_cloudevents
-from tapi_agent.domain.canonical import EventFacts, canonical_text
+from tapi_agent.domain.canonical import Frame, canonical_text
 from tapi_agent.domain.ids import CameraId, DeviceId, EventId, TenantId, random_id
 from tapi_agent.plugin import UsageEvent
 from tapi_cloudevents import receiver
@@ -150,22 +150,24 @@ def sink_at(url: str, *, prefix: str = "", **options: Any) -> CloudEventsSink:
 
 
 def event(number: int, *, quantity: str = "1", metadata: str = "{}", **changed: Any) -> UsageEvent:
-    facts = EventFacts(
-        event_id=EventId(random_id(AT, number.to_bytes(10, "big"))),
-        tenant_id=TenantId("acme GmbH"),
-        device_id=DeviceId("box/7 ä"),
-        camera_id=CameraId("gate"),
-        event_type="api_call",
-        resource_id="/v1/frames",
-        resource_type="",
-        quantity=Decimal(quantity),
-        unit="calls",
-        billable=True,
-        event_time=AT,
-        corrects=None,
-    )
-    facts.update(changed)  # type: ignore[typeddict-item]
-    return UsageEvent(**facts, recorded_at=AT, canonical=canonical_text(facts, metadata))
+    common: dict[str, Any] = {
+        "tenant_id": TenantId("acme GmbH"),
+        "device_id": DeviceId("box/7 ä"),
+        "camera_id": CameraId("gate"),
+        "event_type": "api_call",
+        "resource_id": "/v1/frames",
+        "resource_type": "",
+        "unit": "calls",
+        "billable": True,
+        "corrects": None,
+    } | changed
+    own: dict[str, Any] = {
+        "event_id": EventId(random_id(AT, number.to_bytes(10, "big"))),
+        "quantity": Decimal(quantity),
+        "event_time": AT,
+    }
+    text = canonical_text(Frame(**common), **own, metadata=metadata)
+    return UsageEvent(**common, **own, recorded_at=AT, canonical=text)
 
 
 def events(count: int) -> list[UsageEvent]:

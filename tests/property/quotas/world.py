@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.unit.quotas.site import ACME, TOKENS, Agent, Site
 
-from tapi_agent.domain.canonical import event_id_of
 from tapi_agent.domain.errors import RejectedError, UnavailableError
 from tapi_agent.domain.quota import Period, window_at
 from tapi_agent.domain.tally import tally
@@ -59,7 +58,7 @@ class World:
         self.grants: dict[EventId, Handed] = {}
         self.uncovered = ZERO
         self.highest = Decimal(LIMIT)
-        self._told: set[EventId] = set()
+        self._told: set[str] = set()  # texts: another body may come under the same id
         self._runs: defaultdict[str, int] = defaultdict(int)
         self._under_way: list[tuple[Agent, asyncio.Task[None]]] = []
         self._dead: list[Turns] = []
@@ -177,10 +176,9 @@ class World:
 
     def _end(self, agent: Agent) -> None:
         """What was used and is in no stake yet will be once the next run has looked at the disk."""
-        untold = {event_id_of(text): text for text in agent.disk.waiting.values()}
-        untold = {event_id: text for event_id, text in untold.items() if event_id not in self._told}
+        untold = {text for text in agent.disk.waiting.values() if text not in self._told}
         lacking = sum((max(-account.hand, ZERO) for account in agent.quotas._accounts if account.key == KEY), ZERO)
-        self._owe(agent, lacking + sum((max(tally([text])[0].quantity, ZERO) for text in untold.values()), ZERO))
+        self._owe(agent, lacking + sum((max(tally([text])[0].quantity, ZERO) for text in untold), ZERO))
         self._told.update(untold)
         agent.ledger.is_killed = agent.spool.is_killed = True
         self._dead += [agent.ledger, agent.spool]
@@ -197,7 +195,7 @@ class World:
             handed = self.grants.get(event.event_id)
             covered = handed.grant.amount if handed and not self._is_gone(handed) else 0
             self.uncovered += max(event.quantity - covered, 0)
-            self._told.add(event.event_id)
+            self._told.add(event.canonical)
             if handed:
                 handed.over = True
 
@@ -219,4 +217,4 @@ class World:
         """What the agent has been told of; the moment before belongs to the disk."""
         drained = self.site.book.drained_seq(agent.disk.stream)
         texts = [text for seq, text in agent.disk.waiting.items() if seq > drained]
-        return sum((tally([text])[0].quantity for text in texts if event_id_of(text) in self._told), ZERO)
+        return sum((tally([text])[0].quantity for text in texts if text in self._told), ZERO)

@@ -129,7 +129,7 @@ class SqliteSpool:
         self._queue.append(append)
         if not self._commit_is_due:
             self._commit_is_due = True
-            self._writer.submit(self._commit, loop)
+            loop.call_soon(self._writer.submit, self._commit, loop)  # after all whose turn it is have come
         return await append.done
 
     def on_kept(self, listener: Callable[[Sequence[UsageEvent]], None]) -> None:
@@ -202,9 +202,9 @@ class SqliteSpool:
 
     def _announce(self, group: Sequence[_Append]) -> None:
         """Callers have been told, but go on only after this turn of the loop: listeners come first."""
-        for append in group:
-            for listener in self._listeners if append.events else ():
-                _hand_over(append.events, listener)
+        if events := [event for append in group for event in append.events]:
+            for listener in self._listeners:
+                _hand_over(events, listener)
 
     async def _write(self, work: Callable[[SpoolFile], T]) -> T:
         try:

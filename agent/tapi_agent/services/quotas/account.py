@@ -32,7 +32,10 @@ from tapi_agent.services.quotas.holding import NO_STAKE, ZERO, Holding
 from tapi_agent.services.quotas.reservations import Reservations
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tapi_agent.domain.ids import EventId
+    from tapi_agent.domain.usage import UsageEvent
     from tapi_agent.ports.quotas import Count, LimitRule, Stake
 
 _PART_OF_LIMIT: Final = 20
@@ -128,12 +131,15 @@ class Account:
             self.hand += amount
             self._step += 1
 
-    def recorded(self, event_id: EventId, quantity: Decimal, *, now: float) -> None:
-        """An event is in the spool: it takes from the hand, and closes the reservation that it was meant for."""
-        self.release(event_id)
-        self._take(max(quantity, ZERO), now)
-        self._corrected += max(-quantity, ZERO)
-        self.used += quantity
+    def recorded(self, events: Sequence[UsageEvent], *, now: float) -> None:
+        """Events are in the spool: they take from the hand, and close the reservations that they were meant for."""
+        for event in events if self._open else ():
+            self.release(event.event_id)
+        used = sum((event.quantity for event in events), ZERO)
+        corrected = -sum((event.quantity for event in events if event.quantity < 0), ZERO)
+        self._take(used + corrected, now)
+        self._corrected += corrected
+        self.used += used
 
     def expire(self, now: float) -> None:
         """What is open for too long is no longer counted on."""

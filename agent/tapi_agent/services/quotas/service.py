@@ -6,6 +6,8 @@ Owns the answers; what may be granted is ``granting`` and ``account``, asking Po
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from tapi_agent.domain.errors import UnavailableError
@@ -125,10 +127,11 @@ class Quotas:
     def recorded(self, events: Sequence[UsageEvent]) -> None:
         """These events are durable: they take from what this agent holds. Called by metering, never raises."""
         now = self._machine.monotonic()
-        for event in events:
-            if event.tenant_id == self._tenant_id:
-                for account in self._accounts.counting(event.event_type, event.event_time):
-                    account.recorded(event.event_id, event.quantity, now=now)
+        ours = (event for event in events if event.tenant_id == self._tenant_id)
+        for (meter, at), group in groupby(ours, attrgetter("event_type", "event_time")):
+            alike = list(group)
+            for account in self._accounts.counting(meter, at):
+                account.recorded(alike, now=now)
 
     def figures(self, meter: str) -> QuotaFigures | None:
         """How the meter's quota stands now, a lookup in memory; ``None`` where nothing limits it."""
