@@ -76,6 +76,13 @@ class Ticking:
         return self.machine.wall()
 
 
+async def eventually(condition: Callable[[], object], within: float = 20) -> None:
+    """Wait for it; ``TimeoutError`` after ``within`` seconds."""
+    async with asyncio.timeout(within):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 @dataclass(kw_only=True)
 class Rig:
     """One agent's usage pipeline."""

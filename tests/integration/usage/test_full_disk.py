@@ -13,6 +13,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from tests.integration.usage.conftest import eventually
 
 from tapi_agent.adapters.files import FileLosses, StateDisk
 from tapi_agent.domain.errors import NoSpaceError
@@ -30,6 +31,9 @@ MIB: Final = 1024 * KIB
 TERMS: Final = SpaceTerms(shed=4 * MIB, slow=3 * MIB, least=2 * MIB, ballast=8 * MIB)
 NONE: Final = SpaceTerms(shed=3 * MIB, slow=2 * MIB, least=1, ballast=24 * MIB)
 """Only the disk itself says no."""
+
+
+RESUMES_WITHIN: Final = 5.0
 
 
 @pytest.fixture
@@ -130,6 +134,23 @@ async def test_draining_that_finds_no_room_to_delete_takes_the_reserve(on: Any, 
         assert not space.report().holds_ballast
         await rig.delivery.drain()
         assert (rig.spool.depth, rig.states()) == (0, {"pending": 500})
+
+
+async def test_draining_resumes_by_itself_when_space_returns(on: Any, disk: Path) -> None:
+    async with on(NONE) as (rig, space, _):
+        await rig.record(500, metadata={"filler": "x" * 1000})
+        with closing(sqlite3.connect(disk / "spool" / "usage.db")) as other:
+            assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        space.relieve()
+        eat(disk, leave=0)
+        with pytest.raises(NoSpaceError):
+            await rig.delivery.drain()
+        assert (rig.spool.depth, rig.states()) == (500, {"pending": 500})  # there, but with no room to delete them here
+        going_on = [asyncio.create_task(one) for one in (rig.delivery.run(), _keep_looking(space))]
+        (disk / "recording.mp4").unlink()
+        await eventually(lambda: rig.spool.depth == 0, within=RESUMES_WITHIN)
+        for one in going_on:
+            one.cancel()
 
 
 async def test_what_was_drained_gives_its_space_back_although_the_disk_is_full(on: Any, disk: Path) -> None:
