@@ -39,6 +39,7 @@ def run() -> None:
     faulthandler.enable()
     settings = load()
     telemetry.configure(settings.level, file=_log_file(settings))
+    collector.spare()
     for problem in (*settings.problems, *settings.unknown):
         log.warning("settings.problem", problem=problem)
     asyncio.run(_live_until_signaled(settings))
@@ -73,7 +74,6 @@ async def live(settings: Settings, stopping: asyncio.Event, reloading: asyncio.E
     await agent.usage.spool.open()
     try:
         await _start(agent)
-        collector.spare()
         await _work(agent, notifier, stopping, reloading or asyncio.Event())
     finally:
         notifier.stopping()
