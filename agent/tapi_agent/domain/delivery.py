@@ -218,8 +218,7 @@ def _divide(detail: str, batch: LeasedBatch) -> Settlement:
 def _too_large(reply: UsageReply, batch: LeasedBatch, _: Known) -> Settlement:
     if len(batch.event_ids) > 1:
         return Halve(detail=_said(reply), max_bytes=len(batch.body) // 2)
-    death = Death(code=DeadReason.TOO_LARGE, detail=_said(reply))
-    return Settled(dead={batch.event_ids[0]: death})
+    return Refused(death=Death(code=DeadReason.TOO_LARGE, detail=_said(reply)), at_once=True)
 
 
 def _in_progress(reply: UsageReply, _: LeasedBatch, __: Known) -> Settlement:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tapi_agent.domain.batch import MAX_BYTES, Dialect
 
@@ -99,9 +99,10 @@ class Halve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """This one event alone was refused: whether it is bad, or the service, its root batch will tell."""
+    """This one event alone was refused. It dies ``at_once``, or its root batch tells who is bad, it or the service."""
 
     death: Death
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +132,8 @@ class ServiceMemory:
     """What has been learned of a billing service, kept in the database.
 
     ``dedupes``: its newest full answer bore our batch_id and per-event results. ``dialect``: classic once it has
-    refused the extension's fields. ``max_bytes``: the largest body it has not refused as too large.
+    refused the extension's fields. ``max_bytes``: the largest body it is sent. A 413 lowers it, and what is taken since
+    raises it again: it may have been a proxy that is gone.
     """
 
     dedupes: bool = False
@@ -139,14 +141,26 @@ class ServiceMemory:
     max_bytes: int = MAX_BYTES
 
 
-def learned(memory: ServiceMemory, settlement: Settlement) -> ServiceMemory:
-    """What is known of the service after ``settlement``."""
+_GROWTH: Final = 64
+"""A limit grows by one part in so many with each batch that came up to it: a true one costs one refusal in fifty."""
+
+
+def learned(memory: ServiceMemory, settlement: Settlement, *, size: int) -> ServiceMemory:
+    """What is known of the service after ``settlement`` of a body of ``size`` bytes."""
     match settlement:
-        case Settled(dedupes=bool(dedupes)):
-            return replace(memory, dedupes=dedupes)
+        case Settled(dedupes=dedupes):
+            known = memory.dedupes if dedupes is None else dedupes
+            return replace(memory, dedupes=known, max_bytes=_outgrown(memory.max_bytes, size))
         case Halve(max_bytes=int(limit)):
             return replace(memory, max_bytes=min(memory.max_bytes, limit))
         case Reseal(dialect=Dialect() as dialect):
             return replace(memory, dialect=dialect)
         case _:
             return memory
+
+
+def _outgrown(limit: int, taken: int) -> int:
+    """A body that leaves more than half of the limit unused says nothing about it."""
+    if taken * 2 < limit:
+        return limit
+    return min(MAX_BYTES, limit + limit // _GROWTH + 1)

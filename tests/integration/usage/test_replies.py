@@ -10,11 +10,14 @@ import pytest
 from typing_extensions import override
 
 from tapi_agent.domain.delivery import TransportFailure, UsageReply
+from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.domain.settlement import PauseReason
 from tapi_agent.testing.billing import FakeBilling
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Set as AbstractSet
+    from uuid import UUID
 
     from tapi_agent.domain.delivery import WireBatch
 
@@ -211,12 +214,59 @@ async def test_too_large_halves_until_it_fits_and_is_remembered(build) -> None:
         assert max(len(sent.body) for sent in billing.sent[tries:]) <= 60_000
 
 
+async def test_a_limit_that_is_no_more_is_outgrown(build) -> None:
+    billing = Narrow(limit=60_000)
+    async with build(billing) as rig:
+        await rig.record(400)
+        await rig.delivery.flush()
+        before = rig.query("SELECT max_bytes FROM billing_sync_status")[0]["max_bytes"]
+        billing.limit = 1024**2
+        await rig.record(4000)
+        await rig.delivery.flush()
+        assert rig.states() == {"synced": 4400}
+        assert rig.query("SELECT max_bytes FROM billing_sync_status")[0]["max_bytes"] > before * 1.3
+
+
+@pytest.mark.parametrize("status", [400, 413])
+async def test_what_the_service_has_does_not_die_of_a_later_refusal(build, status: int) -> None:
+    """The reply to the first try is lost, and from then on something refuses an event that was stored."""
+    billing = Fickle(status)
+    async with build(billing) as rig:
+        await rig.record(1)
+        await rig.delivery.flush()
+        billing.lose_next_reply()
+        await rig.record(1)
+        await rig.record(1, camera_id="bad")
+        await rig.delivery.flush()
+        billing.refuses = True
+        await rig.delivery.flush()
+        await rig.until(lambda: rig.states() == {"synced": 3})
+        assert rig.dead() == {}
+        assert billed(billing) == sorted(rig.recorded)
+
+
+@pytest.mark.parametrize("status", [400, 413])
+async def test_nothing_dies_while_the_service_cannot_say_what_it_has(build, status: int) -> None:
+    billing = Fickle(status)
+    async with build(billing) as rig:
+        await rig.record(1)
+        (bad,) = await rig.record(1, camera_id="bad")
+        billing.refuses, billing.silent = True, True
+        await rig.delivery.flush()
+        await rig.until(lambda: rig.states() == {"synced": 1, "sealed": 1})
+        assert rig.dead() == {}
+        billing.silent = False
+        await rig.delivery.flush()
+        await rig.until(lambda: rig.states() == {"synced": 1, "dead": 1})
+        assert rig.dead().keys() == {bad}
+
+
 async def test_one_event_that_is_too_large_by_itself_dies(build) -> None:
     billing = Narrow(limit=20_000)
     async with build(billing) as rig:
         ids = await rig.record(3)
         (large,) = await rig.record(1, metadata={"x": "y" * 30_000})
-        await rig.delivery.flush()
+        assert (await rig.delivery.flush()).dead == 1
         assert rig.dead() == {large: "TOO_LARGE"}
         assert rig.states() == {"synced": 3, "dead": 1}
         assert billed(billing) == sorted(ids)
@@ -227,11 +277,11 @@ class Narrow(FakeBilling):
 
     def __init__(self, *, limit: int) -> None:
         super().__init__()
-        self._limit = limit
+        self.limit = limit
 
     @override
     async def send_usage(self, batch: WireBatch) -> UsageReply:
-        if len(batch.body) > self._limit:
+        if len(batch.body) > self.limit:
             self.reply_to_usage(UsageReply(status=413))
         return await super().send_usage(batch)
 
@@ -317,3 +367,25 @@ class Scripted(FakeBilling):
         if self._scenes and (reply := self._scenes.pop(0)(batch)):
             self.reply_to_usage(reply)
         return await super().send_usage(batch)
+
+
+class Fickle(FakeBilling):
+    """Once it ``refuses``, every batch with an event of camera "bad"; ``silent`` about what it has."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self._status = status
+        self.refuses = False
+        self.silent = False
+
+    @override
+    async def send_usage(self, batch: WireBatch) -> UsageReply:
+        if self.refuses and b'"camera_id":"bad"' in batch.body:
+            self.reply_to_usage(UsageReply(status=self._status))
+        return await super().send_usage(batch)
+
+    @override
+    async def look_up(self, event_ids: Sequence[UUID]) -> AbstractSet[UUID]:
+        if self.silent:
+            raise UnavailableError("the fake billing service looks nothing up", fix="clear silent")
+        return await super().look_up(event_ids)

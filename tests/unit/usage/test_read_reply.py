@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from tapi_agent.domain.answers import Outcome, Result
-from tapi_agent.domain.batch import Dialect, LeasedBatch
+from tapi_agent.domain.batch import MAX_BYTES, Dialect, LeasedBatch
 from tapi_agent.domain.delivery import Known, TransportFailure, UsageReply, read_reply, settled_by
 from tapi_agent.domain.ids import BatchId, EventId
 from tapi_agent.domain.settlement import (
@@ -279,7 +279,7 @@ def test_too_large_halves_and_remembers_the_limit() -> None:
 
 def test_one_event_too_large_dies() -> None:
     settlement = read_reply(UsageReply(status=413, body=b"no"), batch(A), CLASSIC)
-    assert settlement == Settled(dead={A: Death(code="TOO_LARGE", detail="HTTP 413: no")}, dedupes=None)
+    assert settlement == Refused(death=Death(code="TOO_LARGE", detail="HTTP 413: no"), at_once=True)
 
 
 def test_in_progress_waits_with_the_same_key() -> None:
@@ -364,8 +364,28 @@ def test_what_a_service_says_becomes_one_printable_line() -> None:
     ids=repr,
 )
 def test_what_is_learned_of_a_service(settlement: Settlement, expected: ServiceMemory) -> None:
-    assert learned(ServiceMemory(max_bytes=900), settlement) == expected
+    assert learned(ServiceMemory(max_bytes=900), settlement, size=400) == expected
 
 
 def test_a_service_that_answers_by_counts_alone_no_longer_counts_as_deduping() -> None:
-    assert learned(ServiceMemory(dedupes=True), Settled(dedupes=False)) == ServiceMemory(dedupes=False)
+    assert learned(ServiceMemory(dedupes=True), Settled(dedupes=False), size=1) == ServiceMemory(dedupes=False)
+
+
+def test_a_limit_grows_with_what_is_taken_and_never_beyond_that_of_the_contract() -> None:
+    memory, batches = ServiceMemory(max_bytes=400), 0
+    while memory.max_bytes < MAX_BYTES:
+        memory = learned(memory, Settled(), size=memory.max_bytes * 9 // 10)
+        batches += 1
+    assert batches < 600
+    assert learned(memory, Settled(), size=MAX_BYTES) == ServiceMemory()
+
+
+def test_a_true_limit_is_seldom_met() -> None:
+    """A proxy that takes 100 000 bytes and no more."""
+    memory, refused = ServiceMemory(max_bytes=60_000), 0
+    for _ in range(1000):
+        size = memory.max_bytes
+        refused += (too_large := size > 100_000)
+        settlement = Halve(detail="", max_bytes=size // 2) if too_large else Settled()
+        memory = learned(memory, settlement, size=size)
+    assert 0 < refused <= 25

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tapi_agent.domain.settlement import Ambiguous, Settled
+from tapi_agent.domain.settlement import Ambiguous, Refused, Settled
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,12 +31,13 @@ class SyncReport:
     def plus(self, batch: LeasedBatch, settlement: Settlement) -> SyncReport:
         """With one more batch."""
         settled = settlement if isinstance(settlement, Settled) else Settled()
+        too_large = isinstance(settlement, Refused) and settlement.at_once
         doubtful = len(batch.event_ids) if isinstance(settlement, Ambiguous) else 0
         return replace(
             self,
             batches=self.batches + 1,
             synced=self.synced + len(settled.synced),
-            dead=self.dead + len(settled.dead),
+            dead=self.dead + len(settled.dead) + too_large,
             ambiguous=self.ambiguous + doubtful,
         )
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from tapi_agent import telemetry
 from tapi_agent.domain.batch import Dialect
 from tapi_agent.domain.delivery import Known, WireBatch, read_reply
-from tapi_agent.domain.errors import UnavailableError
+from tapi_agent.domain.errors import IntegrityError, RejectedError, UnavailableError
 from tapi_agent.domain.ids import time_of
-from tapi_agent.domain.settlement import PauseReason, Retry, ServiceMemory, Settled, Settlement
+from tapi_agent.domain.settlement import PauseReason, Refused, Retry, ServiceMemory, Settled, Settlement
 from tapi_agent.failpoints import Failpoint, reach
 from tapi_agent.services.connectivity import BILLING
 
@@ -97,11 +97,23 @@ class Sender:
             reply, batch, Known(dedupes=dedupes, may_fall_back=self._terms.dialect is None and not dedupes)
         )
         self._tell_connectivity(settlement)
+        if dedupes and isinstance(settlement, Refused):
+            settlement = await self._spare(batch, settlement)
         await self._settle_for(batch, settlement)
         if isinstance(settlement, Settled) and settlement.synced:
             oldest = min(map(time_of, settlement.synced))
             telemetry.USAGE_LATENCY.observe(max((self._clock.now() - oldest).total_seconds(), 0))
         return settlement
+
+    async def _spare(self, batch: LeasedBatch, refused: Refused) -> Settlement:
+        """What the service has does not die of a refusal: the reply to an earlier try may have been lost."""
+        try:
+            taken = await self._billing.look_up(batch.event_ids)
+        except RejectedError as error:
+            return refused if error.code == "not_found" else Retry(detail=str(error), service_wide=False)
+        except (UnavailableError, IntegrityError) as error:
+            return Retry(detail=str(error), service_wide=False)
+        return Settled(synced=frozenset(batch.event_ids)) if taken else refused
 
     async def _lease(self, began: datetime) -> LeasedBatch | None:
         ends = self._clock.now() + self._terms.lease

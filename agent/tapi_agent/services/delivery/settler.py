@@ -56,10 +56,10 @@ class Settler:
 
     async def carry_out(self, batch: LeasedBatch, settlement: Settlement, memory: ServiceMemory) -> ServiceMemory:
         """Write down what became of ``batch``; returns what is now known of the service."""
-        now_known = learned(memory, settlement)
+        now_known = learned(memory, settlement, size=len(batch.body))
         if now_known != memory:
             await self._stores.memory.remember(self._terms.service, now_known)
-            log.info("usage.service_learned", dedupes=now_known.dedupes, dialect=now_known.dialect)
+            _log_lesson(memory, now_known)
         await self._apply(batch, settlement)
         telemetry.USAGE_BATCHES.labels(outcome=type(settlement).__name__.lower()).inc()
         if batch.root_id != batch.batch_id or isinstance(settlement, Refused):
@@ -98,6 +98,8 @@ class Settler:
                 await self._retry(batch, settlement)
             case Halve(detail=detail):
                 await self._stores.batches.replace(batch, parts=2, dialect=batch.dialect, detail=detail)
+            case Refused(death=death, at_once=True):
+                await self._settle(batch, Settled(dead={batch.event_ids[0]: death}))
             case Refused(death=death):
                 await self._stores.batches.refuse(batch, detail=death.detail)
             case Reseal():
@@ -134,6 +136,12 @@ class Settler:
         log.warning("usage.ambiguous", batch=str(batch.batch_id), events=len(batch.event_ids), detail=doubt.detail)
         if not doubt.partial:
             self._sink.failed(doubt.detail, retry_after=doubt.retry_after, pause=doubt.pause)
+
+
+def _log_lesson(before: ServiceMemory, now: ServiceMemory) -> None:
+    """A limit that is outgrown bit by bit is no news."""
+    if (before.dedupes, before.dialect) != (now.dedupes, now.dialect) or now.max_bytes < before.max_bytes:
+        log.info("usage.service_learned", dedupes=now.dedupes, dialect=now.dialect, max_bytes=now.max_bytes)
 
 
 def _count_dead(events: int) -> None:
