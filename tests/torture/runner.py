@@ -154,7 +154,7 @@ class _Desk:
 
     async def do_backlog(self, _: object) -> dict[str, Any]:
         backlog = asdict(await self._agent.delivery.backlog())
-        return {name: backlog[name] for name in ("spooled", "pending", "sealed", "ambiguous", "dead")}
+        return {name: backlog[name] for name in ("spooled", "pending", "sealed", "ambiguous", "held", "dead")}
 
     async def do_advance(self, by: timedelta) -> None:
         """Compressed time."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _DEADLINE: Final = 90.0
 _MOST_DESCRIPTORS: Final = 100
 _MOST_SPOOLED: Final = 32 * 1024**2
-_UNDER_WAY: Final = ("spooled", "pending", "sealed", "ambiguous")
+_UNDER_WAY: Final = ("spooled", "pending", "sealed", "ambiguous", "held")
 _TOTALS: Final = """
     SELECT tenant_id, meter, sum(events + local_events) AS events, sum(quantity + local_quantity) AS quantity
     FROM usage_totals GROUP BY tenant_id, meter"""

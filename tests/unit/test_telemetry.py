@@ -369,6 +369,8 @@ def _sample(name: str, labels: dict[str, str]) -> float | None:
         (telemetry.ENTITLEMENT_CHECKS, {}, "tapi_entitlement_checks_total"),
         (telemetry.ENTITLEMENT_DECISIONS, {}, "tapi_entitlement_decisions_total"),
         (telemetry.SPOOL_EVENTS, {}, "tapi_spool_events"),
+        (telemetry.USAGE_BACKLOG, {"stretch": "pending"}, "tapi_usage_backlog"),
+        (telemetry.USAGE_OLDEST, {}, "tapi_usage_oldest_pending_seconds"),
         (telemetry.USAGE_BATCHES, {"outcome": "settled"}, "tapi_usage_batches_total"),
         (telemetry.USAGE_DEAD_LETTERS, {}, "tapi_usage_dead_letters_total"),
         (telemetry.DEPENDENCY_UP, {"dependency": "billing"}, "tapi_dependency_up"),

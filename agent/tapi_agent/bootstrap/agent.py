@@ -57,6 +57,7 @@ _EVALUATE_EVERY: Final = timedelta(seconds=10)
 _REMIND_EVERY: Final = timedelta(hours=1)
 _COMPARE_CAMERAS: Final = timedelta(seconds=10)
 _LOOK_FOR_USAGE: Final = timedelta(seconds=15)
+_MEASURE_USAGE: Final = timedelta(seconds=30)
 _LOOK_FOR_SPACE: Final = timedelta(seconds=1)
 
 
@@ -126,6 +127,7 @@ def assemble(settings: Settings) -> Agent:
             clock=base.clock,
             space=metered.space,
             losses=metered.losses,
+            backlog=metered.delivery.backlog,
             unknown_packs=decided.entitlements.unknown_packs,
             problems=problems,
         ),
@@ -212,6 +214,7 @@ def _jobs(
         Job(name="billing-probe", verb=core.connectivity.probe_billing, interval=settings.connectivity_probe),
         Job(name="camera-sync", verb=site.reconcile, interval=_COMPARE_CAMERAS),
         Job(name="usage-sync", verb=metered.delivery.sync_if_due, interval=look),
+        Job(name="usage-backlog", verb=metered.delivery.measure, interval=_MEASURE_USAGE),
         Job(name="space", verb=metered.space.look, interval=_LOOK_FOR_SPACE),
     ]
     if settings.enable_heartbeat:

@@ -16,6 +16,7 @@ _BACKLOG: Final = {
     "pending": "pending",
     "sealed": "sealed",
     "ambiguous": "ambiguous",
+    "held": "set aside",
     "dead": "dead letters",
 }
 
@@ -86,7 +87,8 @@ def _cameras(counts: dict[str, int]) -> str:
 
 
 def _usage(usage: dict[str, Any]) -> str:
-    counts = [f"{usage[name]} {words}" for name, words in _BACKLOG.items() if usage[name]]
+    # an agent that was not restarted after an upgrade may know fewer
+    counts = [f"{usage[name]} {words}" for name, words in _BACKLOG.items() if usage.get(name)]
     unknown = "the rest is unknown while PostgreSQL is down" if usage["pending"] is None else ""
     return "; ".join(filter(None, (", ".join(counts), unknown))) or "all delivered"
 

@@ -62,11 +62,15 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """Events of this device by the stretch of their way, and the time in the id of the oldest one in no batch."""
+    """Events of this device by the stretch of their way, and the time in the id of the oldest one in no batch.
+
+    ``held`` are in batches that were set aside because too many events were refused alone; they are not in ``sealed``.
+    """
 
     pending: int
     sealed: int
     ambiguous: int
+    held: int
     dead: int
     oldest_pending_at: datetime | None
 

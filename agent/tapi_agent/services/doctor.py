@@ -13,17 +13,24 @@ from tapi_agent.domain.loss import LossKind
 from tapi_agent.domain.space import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 
     from tapi_agent.domain.loss import Loss
     from tapi_agent.ports.plugins import Health, Plugins
     from tapi_agent.services.connectivity import Connectivity
+    from tapi_agent.services.delivery import Backlog
     from tapi_agent.services.losses import Losses
     from tapi_agent.services.space import Space
     from tapi_agent.services.timekeeping import Timekeeper
 
 AGENT: Final = "agent"
 _MIB: Final = 1024**2
+_STUCK: Final = {
+    "ambiguous": ("of which nobody can say yet whether they are billed", "see tapi-agent usage held"),
+    "held": ("that the service refused one by one", "see tapi-agent usage held"),
+    "dead": ("that will not be billed", "see tapi-agent usage dead-letters; tapi-agent usage replay sends them again"),
+}
+"""Stretches of the way on which events stay until a person looks."""
 _FIXES: Final = {
     LossKind.REFUSED: "callers got an error and may send them again; free space on the disk",
     LossKind.DAMAGED: "the damaged spool is kept beside the new one: send it to support",
@@ -53,6 +60,7 @@ class Doctor:
         clock: Timekeeper,
         space: Space,
         losses: Losses,
+        backlog: Callable[[], Awaitable[Backlog]],
         unknown_packs: Callable[[], Collection[str]],
         problems: Sequence[str] = (),
     ) -> None:
@@ -61,13 +69,15 @@ class Doctor:
         self._clock = clock
         self._space = space
         self._losses = losses
+        self._backlog = backlog
         self._unknown_packs = unknown_packs
         self._problems = problems
 
     async def examine(self) -> Sequence[Finding]:
         """Everything, the agent's own first. As slow as the slowest plugin; none keeps the others from being heard."""
         examined = await self._plugins.doctor()
-        own = [*self._dependencies(), self._time(), self._disk(), *await self._lost(), *self._packs()]
+        own = [*self._dependencies(), self._time(), self._disk(), *await self._lost()]
+        own += [*_of_usage(await self._backlog()), *self._packs()]
         own += [*self._settings(), *self._pending()]
         return own + [_of_plugin(plugin, health) for plugin, checks in examined.items() for health in checks]
 
@@ -110,6 +120,20 @@ class Doctor:
             if report.pending:
                 fix = "systemctl restart tapi-agent"
                 yield Finding(source=report.name, name="package", healthy=False, detail=report.pending, fix=fix)
+
+
+def _of_usage(backlog: Backlog) -> Iterator[Finding]:
+    for stretch, (what, fix) in _STUCK.items():
+        if events := backlog.stretches[stretch]:
+            yield Finding(
+                source=AGENT, name=f"usage {stretch}", healthy=False, detail=f"{events} events {what}", fix=fix
+            )
+    if backlog.paused:
+        said, fix = f"nothing is sent: {backlog.paused.detail}", backlog.paused.reason.fix
+        yield Finding(source=AGENT, name="usage delivery", healthy=False, detail=said, fix=fix)
+    elif backlog.pending is not None:
+        waiting = backlog.spooled + backlog.pending + (backlog.sealed or 0)
+        yield Finding(source=AGENT, name="usage delivery", healthy=True, detail=f"{waiting} events on their way")
 
 
 def _of_loss(loss: Loss) -> Finding:

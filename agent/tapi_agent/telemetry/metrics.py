@@ -28,6 +28,17 @@ ENTITLEMENT_DECISIONS: Final = Counter(
     "tapi_entitlement_decisions", "Checks whose decision was not in the table yet.", registry=REGISTRY
 )
 SPOOL_EVENTS: Final = Gauge("tapi_spool_events", "Recorded events not yet in PostgreSQL.", registry=REGISTRY)
+USAGE_BACKLOG: Final = Gauge(
+    "tapi_usage_backlog",
+    "Events of this device by the stretch of their way; dead: dead letters. NaN while PostgreSQL is down.",
+    ("stretch",),
+    registry=REGISTRY,
+)
+USAGE_OLDEST: Final = Gauge(
+    "tapi_usage_oldest_pending_seconds",
+    "Age of the oldest event that is in no batch; 0: there is none.",
+    registry=REGISTRY,
+)
 USAGE_BATCHES: Final = Counter("tapi_usage_batches", "Batches by what became of them.", ("outcome",), registry=REGISTRY)
 USAGE_DEAD_LETTERS: Final = Counter(
     "tapi_usage_dead_letters", "Events that cannot be billed and wait for the operator.", registry=REGISTRY

@@ -293,6 +293,7 @@ async def agent_in(  # noqa: PLR0915 - a whole agent, part by part
             clock=clock,
             space=space,
             losses=losses,
+            backlog=delivery.backlog,
             unknown_packs=entitlements.unknown_packs,
             problems=["TENANT_ID is too nice"],
         ),

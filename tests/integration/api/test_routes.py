@@ -78,6 +78,7 @@ def test_status_says_how_it_stands_and_what_comes_next(http: httpx.Client) -> No
         "pending": None,
         "sealed": None,
         "ambiguous": None,
+        "held": None,
         "dead": None,
         "oldest_pending_at": None,
         "paused": None,

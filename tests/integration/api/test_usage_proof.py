@@ -186,6 +186,22 @@ def test_an_id_is_whole_on_a_narrow_terminal(
     assert batch in run("usage", "held")[1]
 
 
+def test_the_doctor_shows_what_waits_for_a_person(full: LiveAgent, run: Callable[..., Any], database: Any) -> None:
+    findings = {one["name"]: one for one in json.loads(run("doctor", "--json")[1])["findings"]}
+    assert (findings["usage delivery"]["healthy"], findings["usage delivery"]["detail"]) == (
+        True,
+        "0 events on their way",
+    )
+    assert not {"usage dead", "usage ambiguous"} & findings.keys()
+    doubtful(full, run)
+    bury(full, run, database)
+    findings = {one["name"]: one for one in json.loads(run("doctor", "--json")[1])["findings"]}
+    assert findings["usage dead"]["detail"] == "1 events that will not be billed"
+    assert "tapi-agent usage replay" in findings["usage dead"]["fix"]
+    assert findings["usage ambiguous"]["detail"].startswith("2 events of which nobody can say yet")
+    assert not findings["usage ambiguous"]["healthy"]
+
+
 def test_a_dead_letter_is_replayed_once(full: LiveAgent, run: Callable[..., Any], database: Any) -> None:
     event_id = bury(full, run, database)
     code, out, _ = run("usage", "replay", event_id)

@@ -96,6 +96,8 @@ async def test_too_many_bad_events_are_kept_and_hold_up_nobody(build) -> None:
         await rig.until(lambda: rig.states().get("synced") == 180)
         assert rig.dead() == {}
         assert rig.states() == {"synced": 180, "sealed": 20}
+        backlog = await rig.delivery.backlog()
+        assert (backlog.held, backlog.sealed) == (20, 0)
         assert sorted(str(event["event_id"]) for event in billing.billed) == sorted(good)
         waiting = rig.query("SELECT event_id FROM usage_events WHERE state = 'sealed'")
         assert {str(row["event_id"]) for row in waiting} == set(bad)

@@ -17,6 +17,7 @@ from tapi_agent.domain.errors import UnavailableError
 from tapi_agent.domain.ids import DeviceId
 from tapi_agent.domain.settlement import Settled
 from tapi_agent.services.connectivity import POSTGRES
+from tapi_agent.telemetry.metrics import REGISTRY
 from tapi_agent.testing.billing import FakeBilling
 
 if TYPE_CHECKING:
@@ -63,6 +64,20 @@ async def test_what_is_recorded_drains_by_itself_and_is_sent_when_it_is_due(buil
         rig.clock.machine.advance(timedelta(seconds=41))
         assert await rig.delivery.sync_if_due() is not None
         assert billed(billing) == Counter(rig.recorded)
+
+
+async def test_metrics_tell_how_much_waits_and_for_how_long(build) -> None:
+    async with build(FakeBilling()) as rig:
+        await rig.record(3)
+        await rig.delivery.drain()
+        rig.clock.machine.advance(timedelta(minutes=7))
+        await rig.delivery.measure()
+        assert REGISTRY.get_sample_value("tapi_usage_backlog", {"stretch": "pending"}) == 3
+        assert REGISTRY.get_sample_value("tapi_usage_oldest_pending_seconds") >= 420
+        await rig.delivery.flush()
+        await rig.delivery.measure()
+        assert REGISTRY.get_sample_value("tapi_usage_backlog", {"stretch": "pending"}) == 0
+        assert REGISTRY.get_sample_value("tapi_usage_oldest_pending_seconds") == 0
 
 
 async def test_a_batch_that_waits_after_a_failure_makes_a_round_due(build) -> None:

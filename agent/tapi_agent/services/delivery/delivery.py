@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -173,6 +174,14 @@ class Delivery:
         except UnavailableError:
             return Backlog(spooled=spooled, paused=self.paused)
         return Backlog(spooled=spooled, paused=self.paused, **asdict(pending))
+
+    async def measure(self) -> None:
+        """Tell the metrics how much waits where, and for how long."""
+        found = await self.backlog()
+        for stretch, events in found.stretches.items():
+            telemetry.USAGE_BACKLOG.labels(stretch=stretch).set(math.nan if events is None else events)
+        oldest = found.oldest_pending_at
+        telemetry.USAGE_OLDEST.set((self._clock.now() - oldest).total_seconds() if oldest else 0)
 
     def _note(self, trouble: str) -> None:
         """Log the first round that ends early, and the first one after it that does not."""

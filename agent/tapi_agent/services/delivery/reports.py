@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from tapi_agent.domain.settlement import Ambiguous, Refused, Settled
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from tapi_agent.domain.batch import LeasedBatch
@@ -46,14 +47,21 @@ class SyncReport:
 class Backlog:
     """How many events are on which stretch of their way; ``None`` for what PostgreSQL alone knows while it is down.
 
-    ``pending`` in no batch, ``sealed`` in one, ``ambiguous`` in one that nobody can account for yet, ``dead`` dead
-    letters; ``oldest_pending_at`` the time in the oldest id that is in no batch.
+    ``pending`` in no batch, ``sealed`` in one, ``ambiguous`` in one that nobody can account for yet, ``held`` in one
+    that was set aside, ``dead`` dead letters; ``oldest_pending_at`` the time in the oldest id that is in no batch.
     """
 
     spooled: int
     pending: int | None = None
     sealed: int | None = None
     ambiguous: int | None = None
+    held: int | None = None
     dead: int | None = None
     oldest_pending_at: datetime | None = None
     paused: Pause | None = None
+
+    @property
+    def stretches(self) -> Mapping[str, int | None]:
+        """How many events are on each stretch, by name."""
+        told = asdict(self)
+        return {name: told[name] for name in ("spooled", "pending", "sealed", "ambiguous", "held", "dead")}

@@ -140,19 +140,20 @@ LEFT JOIN usage_totals AS total
 ORDER BY tenant_id, meter, unit, day
 
 -- name: backlog
--- Of one device: what is in no batch, in a batch, in doubt and dead, in events.
+-- Of one device: what is in no batch, in a batch, in doubt, set aside and dead, in events.
 WITH own AS (
     SELECT stream FROM agent_streams WHERE device_id = %(device_id)s
 ), pending AS (
     SELECT count(*) AS events, min(recorded_at) AS oldest FROM usage_events JOIN own USING (stream) WHERE state = 'pending'
 ), batched AS (
     SELECT
-        coalesce(sum(events) FILTER (WHERE state IN ('sealed', 'sending')), 0)::bigint AS sealed,
-        coalesce(sum(events) FILTER (WHERE state = 'ambiguous'), 0)::bigint AS ambiguous
+        coalesce(sum(events) FILTER (WHERE state <> 'ambiguous' AND NOT held), 0)::bigint AS sealed,
+        coalesce(sum(events) FILTER (WHERE state = 'ambiguous'), 0)::bigint AS ambiguous,
+        coalesce(sum(events) FILTER (WHERE state <> 'ambiguous' AND held), 0)::bigint AS held
     FROM usage_batches JOIN own USING (stream)
     WHERE state IN ('sealed', 'sending', 'ambiguous')
 )
-SELECT pending.events AS pending, pending.oldest AS oldest_pending_at, batched.sealed, batched.ambiguous,
+SELECT pending.events AS pending, pending.oldest AS oldest_pending_at, batched.sealed, batched.ambiguous, batched.held,
     (SELECT count(*) FROM usage_dead_letters JOIN own USING (stream)) AS dead
 FROM pending, batched
 
