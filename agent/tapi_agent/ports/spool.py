@@ -84,10 +84,11 @@ class Spool(Protocol):
         """The oldest events behind seq ``after``, in order of seq."""
         ...
 
-    async def discard(self, through: int, *, stream: StreamId) -> None:
+    async def discard(self, through: int, *, stream: StreamId, totals: Sequence[UsageTotal] = ()) -> None:
         """Forget every event up to and including seq ``through``: the database has them.
 
-        Nothing is forgotten when ``stream`` has been replaced meanwhile: its seqs mean other events now.
+        Nothing is forgotten when ``stream`` has been replaced meanwhile: its seqs mean other events now. ``totals`` of
+        these events save reading them once more; totals of more or fewer events are of others, and not used.
         """
         ...
 

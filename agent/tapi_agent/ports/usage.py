@@ -6,7 +6,7 @@ gives no answer: nothing was decided, and the caller may repeat the call unchang
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 class Kept:
     """What became of drained events: ``new`` rows, repeats of older ones, conflicts with them, ``dead`` refused rows.
 
-    Events that were drained before, by a call whose answer was lost, are in none of them.
+    Events that were drained before, by a call whose answer was lost, are in none of them. ``totals`` of all that was
+    handed over, where they were added up on the way; else none.
     """
 
     new: int = 0
     duplicates: int = 0
     conflicts: int = 0
     dead: int = 0
+    totals: Sequence[UsageTotal] = field(default=(), compare=False)
 
     def __add__(self, other: Kept) -> Kept:
-        """Both together."""
+        """Both together, without totals."""
         return Kept(
             new=self.new + other.new,
             duplicates=self.duplicates + other.duplicates,

@@ -85,8 +85,8 @@ class MemorySpool(Turns):
         oldest = [(seq, text) for seq, text in self._disk.waiting.items() if seq > after][:limit]
         return [SpooledEvent(stream=self.stream, seq=seq, canonical=text) for seq, text in oldest]
 
-    async def discard(self, through: int, *, stream: StreamId) -> None:
-        """Forget those up to ``through``."""
+    async def discard(self, through: int, *, stream: StreamId, totals: Sequence[UsageTotal] = ()) -> None:  # noqa: ARG002
+        """Forget those up to ``through``; they are summed up when somebody asks."""
         await self.wait()
         if stream == self.stream:
             self._disk.drained |= {seq: text for seq, text in self._disk.waiting.items() if seq <= through}

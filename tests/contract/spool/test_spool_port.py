@@ -113,6 +113,14 @@ async def test_the_account_is_that_of_everything_that_came_by(opened) -> None:
         assert (account.copied_from, account.suspect_seq) == (None, 0)
 
 
+@pytest.mark.parametrize("told", [6, 7, 8], ids=["too few", "as many", "too many"])
+async def test_totals_that_the_caller_knows_make_no_difference(opened, told: int) -> None:
+    async with opened() as spool:
+        await spool.append(events(12))
+        await spool.discard(7, stream=spool.stream, totals=tally_events(events(told)))
+        assert (await spool.account()).drained == tally_events(events(7))
+
+
 @pytest.mark.parametrize("after", [0, 4, 7, 12])
 async def test_what_waits_behind_a_seq_adds_up(opened, after: int) -> None:
     async with opened() as spool:

@@ -113,8 +113,8 @@ class PostgresLedger:
         async with self._database.connection() as connection:
             drained = await _take_turn(connection, events[0].stream, after=after)
             if all_new and drained < events[0].seq:
-                await copy_events(connection, events)
-                kept = Kept(new=len(events))
+                totals = await copy_events(connection, events)
+                kept = Kept(new=len(events), totals=totals)
             else:
                 kept = await _insert(connection, events, drained)
             await self._advance(connection, events[-1])

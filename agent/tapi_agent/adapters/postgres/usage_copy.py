@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tapi_agent.domain.canonical import ReadBack
     from tapi_agent.domain.tally import Fact
-    from tapi_agent.domain.usage import SpooledEvent
+    from tapi_agent.domain.usage import SpooledEvent, UsageTotal
 
 _SQL: Final = load_queries("usage")
 _NULL: Final = r"\N"
@@ -39,8 +39,8 @@ class ForeignTextError(Exception):
     """A canonical text is not in the form that this agent writes."""
 
 
-async def copy_events(connection: AsyncConnection[DictRow], events: Sequence[SpooledEvent]) -> None:
-    """Keep ``events``, all of them new, and count them.
+async def copy_events(connection: AsyncConnection[DictRow], events: Sequence[SpooledEvent]) -> Sequence[UsageTotal]:
+    """Keep ``events``, all of them new, and count them; returns what they add up to.
 
     Raises ``ForeignTextError``, and fails with SQLSTATE 23505 when one is there already; both end the transaction.
     """
@@ -49,8 +49,9 @@ async def copy_events(connection: AsyncConnection[DictRow], events: Sequence[Spo
     async with connection.cursor().copy(_SQL.copy_events) as copy:
         while some := "".join(islice(rows, _AT_ONCE)):
             await copy.write(some)
-        totals = document(sum_up(facts))
-    await connection.execute(_SQL.count_events, {"stream": events[0].stream, "totals": totals})
+        totals = sum_up(facts)
+    await connection.execute(_SQL.count_events, {"stream": events[0].stream, "totals": document(totals)})
+    return totals
 
 
 def _rows(events: Sequence[SpooledEvent], facts: list[Fact]) -> Iterator[str]:

@@ -106,13 +106,15 @@ class SpoolFile:
         self.last_seq += len(rows)
         self.newest_ms = max(self.newest_ms, newest_ms)
 
-    def discard(self, through: int, *, stream: StreamId) -> None:
+    def discard(self, through: int, *, stream: StreamId, totals: Sequence[UsageTotal] = ()) -> None:
         """Delete up to and including ``through``, if this is still the file of ``stream`` and has not yet."""
         if stream != self.stream or through <= self.drained_seq:
             return
         reach(Failpoint.SPOOL_DISCARD_BEGUN)
         with self._transaction() as connection:
-            sums.add(connection, sums.DRAINED, self._waiting_until(connection, through))
+            # Of all that waits nothing need be read.
+            gone = sums.waiting(connection) if through == self.last_seq else sums.until(connection, through, totals)
+            sums.add(connection, sums.DRAINED, gone)
             connection.execute("DELETE FROM events WHERE seq <= ?", (through,))
             connection.execute("UPDATE spool SET drained_seq = ?, newest_ms = ?", (through, self.newest_ms))
             reach(Failpoint.SPOOL_DISCARD_WRITTEN)
@@ -211,10 +213,6 @@ class SpoolFile:
     def _begin_stream(self, connection: sqlite3.Connection) -> None:
         sums.begin_anew(connection)
         connection.execute("UPDATE spool SET stream = ?", (uuid4().bytes,))
-
-    def _waiting_until(self, connection: sqlite3.Connection, through: int) -> list[UsageTotal]:
-        """Of all that waits nothing need be read."""
-        return sums.waiting(connection) if through == self.last_seq else tally(texts(connection, through))
 
     def _last_seq(self) -> int:
         (last_seq,) = self._row("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'")

@@ -144,9 +144,9 @@ class SqliteSpool:
         """The oldest events behind seq ``after``."""
         return await self._read(lambda file: file.head(limit, after=after))
 
-    async def discard(self, through: int, *, stream: StreamId) -> None:
+    async def discard(self, through: int, *, stream: StreamId, totals: Sequence[UsageTotal] = ()) -> None:
         """Forget every event of ``stream`` up to and including ``through``."""
-        await self._write(lambda file: file.discard(through, stream=stream))
+        await self._write(lambda file: file.discard(through, stream=stream, totals=totals))
 
     async def totals(self, *, after: int) -> Sequence[UsageTotal]:
         """What waits behind seq ``after``, by tenant, meter and day."""

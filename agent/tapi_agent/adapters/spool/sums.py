@@ -11,14 +11,14 @@ from decimal import Context, Decimal, Inexact
 from sqlite3 import IntegrityError
 from typing import TYPE_CHECKING, Final
 
-from tapi_agent.adapters.spool.rows import DamagedError, believed
+from tapi_agent.adapters.spool.rows import DamagedError, believed, texts
 from tapi_agent.domain.ids import TenantId
-from tapi_agent.domain.tally import take_away
+from tapi_agent.domain.tally import take_away, tally
 from tapi_agent.domain.usage import UsageTotal
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 ACCEPTED: Final = "accepted"
 DRAINED: Final = "drained"
@@ -59,6 +59,13 @@ def read(connection: sqlite3.Connection, side: str) -> list[UsageTotal]:
 def waiting(connection: sqlite3.Connection) -> list[UsageTotal]:
     """What was accepted and not handed over."""
     return take_away(read(connection, ACCEPTED), read(connection, DRAINED))
+
+
+def until(connection: sqlite3.Connection, through: int, told: Sequence[UsageTotal]) -> Sequence[UsageTotal]:
+    """What waits up to seq ``through``: what was ``told``, if it is of as many events, for they cannot be others."""
+    (rows,) = connection.execute("SELECT count(*) FROM events WHERE seq <= ?", (through,)).fetchone()
+    known = sum(total.events + total.local_events for total in told)
+    return told if known == rows else tally(texts(connection, through))
 
 
 def begin_anew(connection: sqlite3.Connection) -> None:

@@ -83,13 +83,13 @@ class Drainer:
                 continue
             following = asyncio.ensure_future(self._spool.head(_AT_ONCE, after=events[-1].seq))
             try:
-                await self._hand_over(events, after=last)
+                totals = await self._hand_over(events, after=last)
             finally:
                 upcoming = await following
             await _end(leaving)
             if self._compared:
                 last = events[-1]
-                leaving.append(asyncio.ensure_future(self._discard(last)))
+                leaving.append(asyncio.ensure_future(self._discard(last, totals)))
                 drained += len(events)
                 events = upcoming if _follows(upcoming, last) else await self._afresh(leaving)
         return drained
@@ -99,24 +99,25 @@ class Drainer:
         await _end(leaving)
         return await self._spool.head(_AT_ONCE)
 
-    async def _hand_over(self, events: Sequence[SpooledEvent], *, after: SpooledEvent | None) -> None:
-        """``after`` was handed over before them, and is perhaps not discarded yet."""
+    async def _hand_over(self, events: Sequence[SpooledEvent], *, after: SpooledEvent | None) -> Sequence[UsageTotal]:
+        """``after`` was handed over before them, and is perhaps not discarded yet; returns the totals, if known."""
         self._compared = False
         before = after.seq if after and after.stream == events[0].stream else self._spool.drained_seq
         try:
             kept = await self._ledger.keep(events, after=before)
         except SetBackError:
-            return
+            return ()
         self._compared = True
         for listener in self._listeners:
             listener()
         if lost := kept.conflicts + kept.dead:
             telemetry.USAGE_DEAD_LETTERS.inc(lost)
             log.error("usage.dead_letters", conflicts=kept.conflicts, unstorable=kept.dead)
+        return kept.totals
 
-    async def _discard(self, last: SpooledEvent) -> None:
+    async def _discard(self, last: SpooledEvent, totals: Sequence[UsageTotal]) -> None:
         try:
-            await self._spool.discard(last.seq, stream=last.stream)
+            await self._spool.discard(last.seq, stream=last.stream, totals=totals)
         except NoSpaceError:
             self._when_cramped()
             raise
