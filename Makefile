@@ -28,7 +28,7 @@ test: $(INSTALLED) ## the whole suite with branch coverage; starts its own Postg
 acceptance: $(INSTALLED) ## the long proofs at full size, with their figures; half an hour on an idle machine
 	$(BIN)/python -m pytest -n 0 -m acceptance -s -p no:randomly
 
-torture: $(INSTALLED) ## every fault of usage metering, hundreds of times; half an hour; SEED=n repeats a run
+torture: $(INSTALLED) ## every fault of usage metering, hundreds of times; an hour; SEED=n repeats a run
 	$(BIN)/python -m pytest -n 0 -m "" -p no:randomly tests/torture tests/power tests/e2e/test_backlog.py $(if $(SEED),--seed $(SEED))
 
 lint: $(INSTALLED) ## ruff, mypy --strict, import contracts
